@@ -1,0 +1,127 @@
+//! What a default build pulls in, where the lock file fetches from, and paths of one machine in tracked files.
+
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+
+use super::{ROOT, assert_none, walk};
+
+/// Crates in a default build, this one not counted.
+const MAX_CRATES: usize = 16;
+/// Never in a default build: runtimes, TLS, cloud SDKs, HTTP.
+const UNWANTED: [&str; 8] =
+    ["tokio", "rustls", "openssl", "openssl-sys", "native-tls", "hyper", "reqwest", "async-std"];
+const UNWANTED_PREFIXES: [&str; 2] = ["aws-sdk", "aws-smithy"];
+
+/// Crates of a `cargo tree --prefix none` output: the first word of each line, without this crate itself.
+fn crates(tree: &str) -> BTreeSet<&str> {
+    tree.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "kuvert").collect()
+}
+
+fn too_much(tree: &str) -> Vec<String> {
+    let crates = crates(tree);
+    let unwanted =
+        |name: &&&str| UNWANTED.contains(name) || UNWANTED_PREFIXES.iter().any(|p| name.starts_with(p));
+    let mut found: Vec<String> =
+        crates.iter().filter(unwanted).map(|name| format!("a default build contains {name}")).collect();
+    if crates.len() > MAX_CRATES {
+        found.push(format!(
+            "a default build has {} crates, the cap is {MAX_CRATES}: {crates:?}",
+            crates.len()
+        ));
+    }
+    found
+}
+
+#[test]
+fn a_default_build_is_small() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let run = |more: &[&str]| {
+        let output = Command::new(&cargo)
+            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
+            .args(more)
+            .current_dir(ROOT)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let tree = run(&[]);
+    assert!(crates(&tree).contains("aws-lc-rs"), "the default backend is not in the tree:\n{tree}");
+    assert_none(&too_much(&tree));
+}
+
+#[test]
+fn planted_weight_is_found() {
+    assert_eq!(too_much("kuvert v0.1.0\nlibc v0.2.1\nlibc v0.2.1 (*)\n"), [""; 0]);
+    assert_eq!(too_much("kuvert v0.1.0\ntokio v1.0.0\naws-sdk-kms v1.0.0\ntokio-util v0.1.0").len(), 2);
+    let many: String = (0..17).map(|n| format!("crate-{n} v1.0.0\n")).collect();
+    assert_eq!(too_much(&many).len(), 1);
+}
+
+/// Sources in a lock file other than the public registry.
+fn foreign_sources(lock: &str) -> Vec<String> {
+    let public = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+    lock.lines().filter(|line| line.starts_with("source = ") && *line != public).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_lock_file_fetches_from_the_public_registry_only() {
+    let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
+    assert_none(&foreign_sources(&lock));
+    assert_eq!(foreign_sources("source = \"git+https://example.org/x\"\n").len(), 1);
+}
+
+/// Occurrences of `paths` in a file's bytes.
+fn machine_paths(name: &str, bytes: &[u8], paths: &[String]) -> Vec<String> {
+    let holds = |path: &&String| bytes.windows(path.len()).any(|window| window == path.as_bytes());
+    paths.iter().filter(holds).map(|path| format!("{name}: names the machine's path {path}")).collect()
+}
+
+/// Paths that only make sense on the machine that runs this: the checkout, cargo's folders, the home folder.
+fn paths_of_this_machine() -> Vec<String> {
+    let shared = ["", "/", "/tmp", "/var", "/var/tmp", "/home", "/root", "/usr", "/opt", "/mnt", "/src"];
+    let own = |name: &str| env::var(name).ok();
+    let checkout = Path::new(ROOT);
+    let mut paths: Vec<String> =
+        [own("HOME"), own("CARGO_HOME"), own("CARGO_TARGET_DIR"), Some(ROOT.to_owned())]
+            .into_iter()
+            .chain([checkout.parent().and_then(Path::to_str).map(str::to_owned)])
+            .flatten()
+            .filter(|path| path.starts_with('/') && !shared.contains(&path.trim_end_matches('/')))
+            .collect();
+    paths.extend(["/home", "/Users", "/root"].map(|folder| format!("{folder}/")));
+    paths
+}
+
+#[test]
+fn tracked_files_name_no_machine() {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(ROOT).output();
+    let files: Vec<String> = match listed {
+        Ok(output) if output.status.success() => {
+            String::from_utf8(output.stdout).unwrap().split_terminator('\0').map(str::to_owned).collect()
+        }
+        // No repository, as in an unpacked archive: everything that is not a build product.
+        _ => {
+            let mut found = Vec::new();
+            ["src", "tests", "examples", "benches"]
+                .iter()
+                .for_each(|dir| walk(&Path::new(ROOT).join(dir), &mut found));
+            found
+        }
+    };
+    assert!(files.len() > 20, "the scan found only {} files", files.len());
+    let paths = paths_of_this_machine();
+    let read = |name: &String| {
+        fs::read(Path::new(ROOT).join(name)).ok().map(|bytes| machine_paths(name, &bytes, &paths))
+    };
+    // This file is the one that has to name them.
+    let others = files.iter().filter(|name| !name.ends_with("structure/tree.rs"));
+    assert_none(&others.filter_map(read).flatten().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_planted_machine_path_is_found() {
+    let planted = format!("cd {ROOT}/target");
+    assert!(!machine_paths("x", planted.as_bytes(), &[ROOT.to_owned()]).is_empty());
+    assert!(!machine_paths("x", b"see /home/anna/kuvert", &paths_of_this_machine()).is_empty());
+    assert!(machine_paths("x", b"mount it at /srv/backup", &paths_of_this_machine()).is_empty());
+}
