@@ -3,6 +3,8 @@
 //! The face over the backends' ciphers, which checks lengths once and wipes what a failed open wrote. Floor 1;
 //! must not know what is sealed. Who makes keys and nonces unique is said in the [format](crate::manual::format).
 
+#![allow(clippy::expect_used, reason = "the caller sizes the buffers by the contract of each function")]
+
 use std::fmt;
 
 use super::{AeadCipher, AuthFailed, Backend, Chosen};

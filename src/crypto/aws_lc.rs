@@ -3,6 +3,11 @@
 //! Its prepared AEAD keys live in one heap block that it wipes when freed; for what it moves over the stack by value
 //! this module cleans up. Floor 1, seen only through [`Backend`].
 
+#![allow(
+    clippy::expect_used,
+    reason = "lengths are fixed by type or checked in `aead`, and each states its invariant"
+)]
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, EncryptingKey, UnboundCipherKey};
 use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrapPadded};

@@ -3,6 +3,11 @@
 //! Floor 1, seen only through [`Backend`]. Neither the AEAD keys nor the HMAC states are wiped on drop: the library has
 //! no way to.
 
+#![allow(
+    clippy::expect_used,
+    reason = "lengths are fixed by type or checked in `aead`, and each states its invariant"
+)]
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use ring::{digest, hmac};
 

@@ -2,6 +2,8 @@
 //!
 //! Floor 1, used by the two backends only.
 
+#![allow(clippy::expect_used, reason = "lengths are fixed by type, and each states its invariant")]
+
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use aes_kw::KwpAes256;

@@ -3,6 +3,11 @@
 //! Floor 1, seen only through [`Backend`]. Slower than the others by half an order of magnitude where the processor
 //! has wide AES, and right where nothing else builds.
 
+#![allow(
+    clippy::expect_used,
+    reason = "lengths are fixed by type or checked in `aead`, and each states its invariant"
+)]
+
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes256Gcm, KeyInit};
