@@ -1,1 +1,75 @@
-//! (to be written)
+//! The wire formats: bytes on one side, headers, contexts, keys' places and record frames on the other.
+//!
+//! Floor 2: it does no I/O, asks no key provider, and takes nothing it parses for true before a MAC says so.
+//! Every rule it keeps is in the [format](crate::manual::format), cited here by its id.
+
+pub(crate) mod body;
+pub(crate) mod context;
+pub(crate) mod header;
+pub(crate) mod record;
+pub(crate) mod schedule;
+pub(crate) mod slot;
+pub(crate) mod stanza;
+
+/// What a header belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A message: a header and the body it describes.
+    Message,
+    /// A key envelope: a message without content, kept for its data key.
+    KeyEnvelope,
+}
+
+/// How a header is laid out, which decides how it can be rewrapped later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Layout {
+    /// One slot, as short as its recipients allow. For messages of a few KiB and for key envelopes.
+    Compact,
+    /// Two equal slots in a header of a multiple of 4096 bytes, so that recipients can be replaced in place.
+    /// The default for files and streams.
+    #[default]
+    Rewrappable,
+    /// A compact header in a file of its own, the body elsewhere. For stores whose objects cannot be changed.
+    Detached,
+}
+
+impl Layout {
+    /// The layout's name in lower case, as the command line and `--json` output write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Compact => "compact",
+            Self::Rewrappable => "rewrappable",
+            Self::Detached => "detached",
+        }
+    }
+}
+
+impl Kind {
+    /// The kind's name in lower case, as `--json` output writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::KeyEnvelope => "key-envelope",
+        }
+    }
+
+    /// The byte that stands for the kind.
+    pub(crate) const fn to_byte(self) -> u8 {
+        match self {
+            Self::Message => 1,
+            Self::KeyEnvelope => 2,
+        }
+    }
+}
+
+/// `LABEL(x)`: what every derivation and MAC of this format begins with, so that none can stand for another.
+macro_rules! label {
+    ($name:literal) => {
+        concat!("kuvert/v1/", $name, "\0").as_bytes()
+    };
+}
+pub(crate) use label;

@@ -19,3 +19,15 @@ mod stream;
 pub mod blocking;
 pub mod io;
 pub mod manual;
+
+pub use self::error::{
+    Category, ContextError, OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, RecordError, SealError,
+    UnavailableKeys,
+};
+pub use self::format::{
+    Kind, Layout,
+    context::EncryptionContext,
+    header::{ClaimedSlot, Header},
+    stanza::{Recipient, RecipientType},
+};
+pub use self::secret::{DataKey, Opened};
