@@ -9,10 +9,12 @@ const OPEN: &str = "**[";
 const CLOSE: &str = "]**";
 /// The code cites rules in a comment: `fmt: C-3`, or `fmt: C-3, C-4`.
 const CITE: &str = "fmt: ";
+/// The paragraph that explains what MUST means, and is no rule itself.
+const EXPLANATION: &str = "How to read it:";
 
-/// Rules that no source file cites, citations of rules that do not exist, and rules numbered twice.
+/// Rules that no source file cites, citations of rules that do not exist, rules numbered twice, rules without a name.
 pub(super) fn violations(manual: &str, sources: &[Source]) -> Vec<String> {
-    let (mut now, mut later, mut found) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut now, mut later, mut found) = (BTreeSet::new(), BTreeSet::new(), unnamed(manual));
     for id in rules(manual) {
         let (plain, set) = match id.strip_suffix('*') {
             Some(plain) => (plain, &mut later),
@@ -37,6 +39,14 @@ pub(super) fn violations(manual: &str, sources: &[Source]) -> Vec<String> {
     let uncited =
         now.difference(&cited).map(|id| format!("src/manual/format.md: rule {id} is cited nowhere in src/"));
     found.into_iter().chain(uncited).collect()
+}
+
+/// Paragraphs that say MUST and have no name.
+fn unnamed(manual: &str) -> Vec<String> {
+    let paragraphs =
+        manual.split("\n\n").filter(|text| text.contains("MUST") && !text.starts_with(EXPLANATION));
+    let nameless = paragraphs.filter(|text| rules(text).is_empty());
+    nameless.map(|text| format!("src/manual/format.md: a MUST without a name: {text}")).collect()
 }
 
 pub(super) fn rules(manual: &str) -> Vec<&str> {
@@ -72,7 +82,7 @@ fn is_id(id: &str) -> bool {
 
 #[test]
 fn planted_gaps_between_manual_and_code_are_found() {
-    let manual = "**[C-1]** A writer MUST. **[C-2]** MUST. **[C-3]** **[W-4*]** later. **[C-1]**, see [C-9].";
+    let manual = "**[C-1]** A writer MUST. **[C-2]** MUST. **[C-3]** **[W-4*]** later. **[C-1]**, see [C-9].\n\nIt MUST.";
     let code = Source::new(
         "src/a.rs",
         "// fmt: C-1, C-7, and so on\nfn f(fmt: &str) {} /* fmt: W-4 */ // fmt: C-3: why\n",
@@ -81,6 +91,7 @@ fn planted_gaps_between_manual_and_code_are_found() {
     assert_eq!(
         found,
         [
+            "src/manual/format.md: a MUST without a name: It MUST.",
             "src/manual/format.md: rule C-1 is defined twice",
             "src/a.rs:1: cites C-7, which src/manual/format.md does not have",
             "src/manual/format.md: rule C-2 is cited nowhere in src/",
