@@ -5,6 +5,8 @@
 //! Which standard does what is said at the top of the [format](crate::manual::format).
 
 pub(crate) mod aead;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod differential;
 pub(crate) mod kdf;
 pub(crate) mod key_wrap;
 pub(crate) mod random;
@@ -46,10 +48,11 @@ pub(crate) trait Backend {
     type Hmac: Hmac;
 
     fn sha256(parts: &[&[u8]]) -> [u8; 32];
-    /// AES-KWP (RFC 5649) of a 32-byte key.
-    fn wrap_key(kek: &[u8; 32], key: &[u8; 32], wrapped: &mut [u8; 40]);
-    /// The reverse. On failure `key` is left all zero.
-    fn unwrap_key(kek: &[u8; 32], wrapped: &[u8; 40], key: &mut [u8; 32]) -> Result<(), AuthFailed>;
+    /// AES-KWP (RFC 5649). `wrapped` is as long as `key`, rounded up to whole 8 bytes, and 8 more.
+    fn wrap_key(kek: &[u8; 32], key: &[u8], wrapped: &mut [u8]);
+    /// The reverse: the length of the key that `key` now begins with. `key` is 8 bytes shorter than `wrapped`; on
+    /// failure its content is undefined.
+    fn unwrap_key(kek: &[u8; 32], wrapped: &[u8], key: &mut [u8]) -> Result<usize, AuthFailed>;
 }
 
 /// See [`aead::Aead`] for the meaning; lengths are checked there, and whatever a failed open wrote is wiped there.
@@ -92,6 +95,7 @@ pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
+    // fmt: N-5
     let differences = a.iter().zip(b).fold(0, |seen, (a, b)| seen | (a ^ b));
     std::hint::black_box(differences) == 0
 }

@@ -5,8 +5,10 @@
 
 #![allow(unsafe_code, reason = "mmap and madvise exist in no safe form; every block says why it is sound")]
 
+use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A number that is the same for the life of this process, and another in every child forked from it.
 ///
@@ -16,7 +18,7 @@ pub(crate) fn generation() -> u64 {
     static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
     match PAGE.get_or_init(page::map) {
         Some(word) => read_or_renew(word),
-        None => u64::from(std::process::id()),
+        None => u64::from(process::id()),
     }
 }
 
@@ -35,16 +37,12 @@ fn read_or_renew(word: &AtomicU64) -> u64 {
     }
 }
 
-/// A number that no ancestor has used: 64 random bits, or the process id and the time if there are none.
+/// A number that no ancestor has used: the process id, and for ids that come round again the time in microseconds.
 #[cold]
 fn fresh() -> u64 {
-    let mut bytes = [0; 8];
-    if getrandom::fill(&mut bytes).is_err() {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let nanos = u64::from(since.subsec_nanos()) ^ (since.as_secs() << 30);
-        bytes = (nanos ^ (u64::from(std::process::id()) << 32)).to_be_bytes();
-    }
-    u64::from_be_bytes(bytes).max(1)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = since.as_micros() & u128::from(u32::MAX);
+    (u64::from(process::id()) << 32) | u64::try_from(micros).unwrap_or_default()
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -31,3 +31,10 @@ pub use self::format::{
     stanza::{Recipient, RecipientType},
 };
 pub use self::secret::{DataKey, Opened};
+
+/// What the fuzz targets reach beside the public tree. Exists under `cargo fuzz` only.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz_api {
+    pub use crate::crypto::differential::differential;
+}

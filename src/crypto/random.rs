@@ -7,6 +7,7 @@ use std::io;
 
 /// Fills `bytes` from the operating system's source.
 pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    // fmt: N-4
     getrandom::fill(bytes).map_err(|error| match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::other(error.to_string()),

@@ -27,11 +27,11 @@ impl Backend for Ring {
         context.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes")
     }
 
-    fn wrap_key(kek: &[u8; 32], key: &[u8; 32], wrapped: &mut [u8; 40]) {
+    fn wrap_key(kek: &[u8; 32], key: &[u8], wrapped: &mut [u8]) {
         rust_aes::wrap_key(kek, key, wrapped);
     }
 
-    fn unwrap_key(kek: &[u8; 32], wrapped: &[u8; 40], key: &mut [u8; 32]) -> Result<(), AuthFailed> {
+    fn unwrap_key(kek: &[u8; 32], wrapped: &[u8], key: &mut [u8]) -> Result<usize, AuthFailed> {
         rust_aes::unwrap_key(kek, wrapped, key)
     }
 }

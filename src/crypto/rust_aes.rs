@@ -9,7 +9,6 @@ use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use aes_kw::KwpAes256;
 
 use super::{AuthFailed, BlockCipher};
-use crate::secret::wipe;
 
 /// AES-256 with its round keys, which are wiped on drop.
 pub(crate) type Aes = Aes256;
@@ -27,18 +26,11 @@ impl BlockCipher for Box<Aes> {
     }
 }
 
-pub(super) fn wrap_key(kek: &[u8; 32], key: &[u8; 32], wrapped: &mut [u8; 40]) {
-    let written = KwpAes256::new(&Array(*kek)).wrap_key(key, wrapped).expect("32 bytes are wrapped into 40");
-    debug_assert_eq!(written.len(), 40);
+pub(super) fn wrap_key(kek: &[u8; 32], key: &[u8], wrapped: &mut [u8]) {
+    KwpAes256::new(&Array(*kek)).wrap_key(key, wrapped).map(|_| ()).expect("the wrap has the right length");
 }
 
-pub(super) fn unwrap_key(kek: &[u8; 32], wrapped: &[u8; 40], key: &mut [u8; 32]) -> Result<(), AuthFailed> {
-    // A wrap of fewer bytes is a wrap of something else.
-    match KwpAes256::new(&Array(*kek)).unwrap_key(wrapped, key) {
-        Ok(opened) if opened.len() == 32 => Ok(()),
-        _ => {
-            wipe(key);
-            Err(AuthFailed)
-        }
-    }
+pub(super) fn unwrap_key(kek: &[u8; 32], wrapped: &[u8], key: &mut [u8]) -> Result<usize, AuthFailed> {
+    let unwrapped = KwpAes256::new(&Array(*kek)).unwrap_key(wrapped, key);
+    unwrapped.map(|key| key.len()).map_err(|_| AuthFailed)
 }
