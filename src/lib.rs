@@ -4,25 +4,28 @@
 
 #![cfg_attr(not(test), warn(clippy::expect_used))]
 
-mod clock;
 mod crypto;
 mod error;
+mod executor;
 mod fork;
 mod format;
 mod front;
 mod limits;
-mod provider;
 mod record_cipher;
 mod secret;
 mod stream;
 
 pub mod blocking;
+pub mod clock;
 pub mod io;
 pub mod manual;
+pub mod provider;
+
+pub use async_trait::async_trait;
 
 pub use self::error::{
-    Category, ContextError, OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, RecordError, SealError,
-    UnavailableKeys,
+    Category, ContextError, OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, RecordError,
+    SealError, UnavailableKeys,
 };
 pub use self::format::{
     Kind, Layout,

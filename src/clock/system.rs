@@ -1,0 +1,182 @@
+//! The operating system's clock, and one thread that wakes all sleepers of the process.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, process, thread};
+
+use super::{Clock, Sleep};
+
+/// The operating system's clock.
+///
+/// The first sleep starts a thread named `kuvert-clock`, which then serves all sleeps of the process and waits
+/// idle in between. After a fork the child starts its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        // A sleep beyond what an `Instant` can count does not end within anybody's lifetime.
+        let until = Instant::now().checked_add(duration);
+        Box::pin(Sleeper { until, registered: None })
+    }
+}
+
+/// A sleep. Stands in the timer's table from its first poll until it ends or is dropped.
+struct Sleeper {
+    until: Option<Instant>,
+    registered: Option<(Arc<Timer>, Key)>,
+}
+
+impl Future for Sleeper {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.until else { return Poll::Pending };
+        let now = Instant::now();
+        if now >= until {
+            self.unregister();
+            return Poll::Ready(());
+        }
+        let timer = match Timer::of_this_process() {
+            Ok(timer) => timer,
+            Err(_) => {
+                // No thread to be had: better to hold this one up than never to wake it.
+                thread::sleep(until - now);
+                return Poll::Ready(());
+            }
+        };
+        let key = match &self.registered {
+            Some((own, key)) if Arc::ptr_eq(own, &timer) => *key,
+            // The first poll, or the first one in a forked child, whose timer is another.
+            _ => timer.new_key(until),
+        };
+        timer.register(key, cx.waker());
+        self.registered = Some((timer, key));
+        Poll::Pending
+    }
+}
+
+impl Sleeper {
+    fn unregister(&mut self) {
+        if let Some((timer, key)) = self.registered.take() {
+            timer.unregister(key);
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.unregister();
+    }
+}
+
+/// When to wake, and a number that tells sleepers of one instant apart.
+type Key = (Instant, u64);
+
+struct Timer {
+    process: u32,
+    table: Mutex<Table>,
+    changed: Condvar,
+}
+
+struct Table {
+    sleepers: BTreeMap<Key, Waker>,
+    next_number: u64,
+}
+
+impl Timer {
+    /// The timer of this process, its thread started if need be.
+    fn of_this_process() -> std::io::Result<Arc<Self>> {
+        static CURRENT: Mutex<Option<Arc<Timer>>> = Mutex::new(None);
+        let mut current = lock(&CURRENT);
+        // Threads do not survive a fork: the parent's timer would never wake anybody in the child.
+        if let Some(timer) = current.as_ref().filter(|timer| timer.process == process::id()) {
+            return Ok(Arc::clone(timer));
+        }
+        let table = Table { sleepers: BTreeMap::new(), next_number: 0 };
+        let timer =
+            Arc::new(Self { process: process::id(), table: Mutex::new(table), changed: Condvar::new() });
+        let served = Arc::clone(&timer);
+        thread::Builder::new().name("kuvert-clock".into()).spawn(move || served.serve())?;
+        // A parent's timer is not dropped here, nor are the wakers in it: its thread's share of it was never given up.
+        *current = Some(Arc::clone(&timer));
+        Ok(timer)
+    }
+
+    fn new_key(&self, until: Instant) -> Key {
+        let mut table = lock(&self.table);
+        let number = table.next_number;
+        table.next_number += 1;
+        (until, number)
+    }
+
+    fn register(&self, key: Key, waker: &Waker) {
+        let mut table = lock(&self.table);
+        let previous = table.sleepers.insert(key, waker.clone());
+        let is_first = table.sleepers.first_key_value().is_some_and(|(first, _)| *first == key);
+        drop(table);
+        // Dropping a waker runs somebody else's code, and so does not happen under the lock.
+        drop(previous);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    fn unregister(&self, key: Key) {
+        // In a forked child, the lock of the parent's table may be held by a thread that does not exist here.
+        if self.process == process::id() {
+            let waker = lock(&self.table).sleepers.remove(&key);
+            drop(waker);
+        }
+    }
+
+    /// The thread: wakes whoever is due, and waits for the next.
+    fn serve(&self) {
+        let mut table = lock(&self.table);
+        loop {
+            let now = Instant::now();
+            match table.sleepers.first_key_value().map(|((until, _), _)| *until) {
+                None => table = self.changed.wait(table).unwrap_or_else(PoisonError::into_inner),
+                Some(until) if until > now => {
+                    let waited = self.changed.wait_timeout(table, until - now);
+                    table = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                Some(_) => {
+                    let due = table.sleepers.pop_first();
+                    drop(table);
+                    if let Some((_, waker)) = due {
+                        wake(waker);
+                    }
+                    table = lock(&self.table);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("process", &self.process).finish_non_exhaustive()
+    }
+}
+
+/// Wakes a task. If its executor panics, that is not the end of everybody else's sleep.
+fn wake(waker: Waker) {
+    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,127 @@
+//! What a provider says about itself: its keys by public id, what it can do, and how it fares.
+//!
+//! Nothing here may hold a secret: it is meant for logs and status pages.
+
+use crate::error::ProviderError;
+use crate::format::stanza::RecipientType;
+
+/// What a provider is and can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProviderInfo {
+    /// The provider's name, such as `"key-file"`; the one its errors carry.
+    pub provider: &'static str,
+    /// The wrapping keys it is configured with, those that seal first.
+    pub keys: Vec<KeyInfo>,
+    /// Whether the key service itself refuses to unwrap under another context. (The message binds it anyway.)
+    pub binds_context: bool,
+    /// Whether it can unwrap. A provider with a public key or without permission can only seal.
+    pub can_unwrap: bool,
+    /// Whether wrapping keys can be destroyed through the same backend.
+    pub can_destroy_keys: bool,
+}
+
+impl ProviderInfo {
+    /// A provider that can unwrap, binds no context and destroys no keys, until said otherwise.
+    #[must_use]
+    pub const fn new(provider: &'static str) -> Self {
+        Self { provider, keys: Vec::new(), binds_context: false, can_unwrap: true, can_destroy_keys: false }
+    }
+
+    /// Adds a wrapping key.
+    #[must_use]
+    pub fn with_key(mut self, key: KeyInfo) -> Self {
+        self.keys.push(key);
+        self
+    }
+
+    /// Says whether the key service checks the context.
+    #[must_use]
+    pub const fn with_context_bound(mut self, binds_context: bool) -> Self {
+        self.binds_context = binds_context;
+        self
+    }
+
+    /// Says whether it can unwrap.
+    #[must_use]
+    pub const fn with_unwrap(mut self, can_unwrap: bool) -> Self {
+        self.can_unwrap = can_unwrap;
+        self
+    }
+
+    /// Says whether wrapping keys can be destroyed.
+    #[must_use]
+    pub const fn with_key_destruction(mut self, can_destroy_keys: bool) -> Self {
+        self.can_destroy_keys = can_destroy_keys;
+        self
+    }
+}
+
+/// One wrapping key of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyInfo {
+    /// The type of the recipients it makes and opens.
+    pub recipient_type: RecipientType,
+    /// Its public id, as recipients carry it.
+    pub id: String,
+    /// Where it is kept, where that has a name.
+    pub region: Option<String>,
+    /// Whether new data keys are wrapped under it; the others only open.
+    pub seals: bool,
+}
+
+impl KeyInfo {
+    /// A key that seals and opens, in no named region.
+    #[must_use]
+    pub fn new(recipient_type: RecipientType, id: impl Into<String>) -> Self {
+        Self { recipient_type, id: id.into(), region: None, seals: true }
+    }
+
+    /// Names the region.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = Some(region.into());
+        self
+    }
+
+    /// Says whether new data keys are wrapped under it.
+    #[must_use]
+    pub const fn with_sealing(mut self, seals: bool) -> Self {
+        self.seals = seals;
+        self
+    }
+}
+
+/// The answer of a provider that works, if perhaps not with all of its keys.
+#[derive(Debug, Default)]
+pub struct Health {
+    problems: Vec<ProviderError>,
+}
+
+impl Health {
+    /// Everything works.
+    #[must_use]
+    pub const fn good() -> Self {
+        Self { problems: Vec::new() }
+    }
+
+    /// Adds something that does not work while the rest does.
+    #[must_use]
+    pub fn with_problem(mut self, problem: ProviderError) -> Self {
+        self.problems.push(problem);
+        self
+    }
+
+    /// Whether everything works.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What does not work.
+    #[must_use]
+    pub fn problems(&self) -> &[ProviderError] {
+        &self.problems
+    }
+}
