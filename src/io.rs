@@ -1,1 +1,72 @@
-//! (to be written)
+//! Readers and writers over the machines of [`Sealer`](crate::Sealer) and [`Opener`](crate::Opener).
+//!
+//! | you have | you want | use |
+//! |---|---|---|
+//! | something to write to | seal into it | [`SealWriter`] |
+//! | something to read from | plaintext in order | [`OpenReader`] |
+//! | a source that seeks | plaintext anywhere, by one reader | [`SeekReader`] |
+//! | a source that reads at offsets | ranges, from many threads | [`RangeReader`] |
+//! | a file to write whole or not at all | an old or a new file, never a half | [`AtomicFile`] |
+//!
+//! Floor 4: nothing in here knows a key provider. What `finish`, `flush` and dropping mean is told on each type:
+//! only `finish` ends a message, so that a crash or a panic half way never leaves something that opens.
+
+mod atomic_file;
+mod blocking;
+mod random_access;
+mod source;
+
+pub use self::{
+    atomic_file::AtomicFile,
+    blocking::{OpenReader, SealWriter},
+    random_access::{RangeReader, SeekReader},
+    source::ReadAt,
+};
+
+use crate::format::stanza::RecipientType;
+
+/// What a finished message consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SealReport {
+    /// Bytes of plaintext sealed.
+    pub plaintext_len: u64,
+    /// Bytes of the whole message: header and body, wherever the header was written to.
+    pub sealed_len: u64,
+    /// The recipients in the header, in order: any one of them opens the message.
+    pub recipients: Vec<RecipientName>,
+    /// Recipients that were asked for and could not be reached; they stand in the header by name only.
+    pub pending: Vec<RecipientName>,
+}
+
+/// A wrapping key by its public name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecipientName {
+    /// The stanza type.
+    pub recipient_type: RecipientType,
+    /// The provider's id of the wrapping key; bytes that are not UTF-8 are replaced.
+    pub id: String,
+}
+
+impl RecipientName {
+    pub(crate) fn new(recipient_type: RecipientType, id: String) -> Self {
+        Self { recipient_type, id }
+    }
+}
+
+/// What opening a message established, besides its plaintext. All of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// Bytes of plaintext.
+    pub plaintext_len: u64,
+    /// The wrapping key that opened the message. By a public-key type, anybody could have sealed it.
+    pub opened_by: RecipientName,
+    /// The header's generation: 1 when sealed, one more for each rewrap.
+    pub generation: u32,
+    /// One of two header slots is damaged: the message opens, and has lost its spare. Rewrap it.
+    pub degraded: bool,
+    /// Two header slots are valid: a rewrap stopped half way. Rewrap again to finish it.
+    pub unfinished_rewrap: bool,
+}

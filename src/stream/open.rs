@@ -1,0 +1,226 @@
+//! The opening machine: a body in by `space` and `filled`, plaintext out by `pending` and `advance`.
+//!
+//! It knows neither reader nor header. Nothing leaves before its chunk's tag is verified; the end of the input
+//! is an end of the message only if the last chunk, which is always short, was there; and a failure is final:
+//! the buffer is wiped and every later call says the same.
+
+use std::{fmt, ops::Range};
+
+use super::{GROUP_LEN, chunk::ChunkCipher};
+use crate::{
+    error::OpenError,
+    limits::{CHUNK_LEN, MAX_CHUNKS, MAX_PLAINTEXT_LEN, SEALED_CHUNK_LEN, TAG_LEN},
+    secret::wipe,
+};
+
+/// Opens one body, chunk by chunk.
+///
+/// The buffer holds ciphertext at `start..fill`; `opened` is the verified plaintext of the chunk before it.
+pub(crate) struct OpenMachine {
+    buffer: Vec<u8>,
+    opened: Range<usize>,
+    start: usize,
+    fill: usize,
+    touched: usize,
+    index: u64,
+    plaintext_len: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// The input ended; what is left in the buffer holds the last chunk.
+    EndOfInput,
+    /// The last chunk was opened.
+    Complete,
+    Failed(Fault),
+}
+
+/// Why a body was refused: small, so that it can be said again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Truncated,
+    Tampered,
+    TooLong,
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Truncated => Self::Truncated("the message ends before its last chunk"),
+            Fault::Tampered => Self::Tampered("a chunk of the body does not verify"),
+            Fault::TooLong => {
+                Self::LimitExceeded { what: "plaintext of a message (bytes)", limit: MAX_PLAINTEXT_LEN }
+            }
+        }
+    }
+}
+
+impl OpenMachine {
+    /// A machine whose input begins with the chunk of this index: 0, or wherever a reader sought to.
+    pub(crate) fn starting_at(index: u64) -> Self {
+        Self {
+            buffer: Vec::new(),
+            opened: 0..0,
+            start: 0,
+            fill: 0,
+            touched: 0,
+            index,
+            plaintext_len: 0,
+            state: State::Reading,
+        }
+    }
+
+    /// Begins again at another chunk, keeping the buffer.
+    pub(crate) fn restart_at(&mut self, index: u64) {
+        wipe(&mut self.buffer[..self.touched]);
+        let buffer = std::mem::take(&mut self.buffer);
+        *self = Self { buffer, ..Self::starting_at(index) };
+    }
+
+    /// Room to read ciphertext into. Never empty while the machine [wants input](Self::wants_input).
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if !self.opened.is_empty() || self.state != State::Reading {
+            return &mut [];
+        }
+        let rest = self.fill - self.start;
+        if self.buffer.len() < GROUP_LEN && (self.buffer.is_empty() || self.index > 0) {
+            // One chunk's room to begin with, a group's once there is more: small messages stay small.
+            let len = if self.buffer.is_empty() { SEALED_CHUNK_LEN } else { GROUP_LEN };
+            let mut larger = vec![0; len];
+            larger[..rest].copy_from_slice(&self.buffer[self.start..self.fill]);
+            wipe(&mut self.buffer[..self.touched]);
+            (self.buffer, self.touched) = (larger, rest);
+        } else if self.start > 0 {
+            self.buffer.copy_within(self.start..self.fill, 0);
+        }
+        (self.start, self.fill) = (0, rest);
+        &mut self.buffer[rest..]
+    }
+
+    /// Says that `n` bytes of [`space`](Self::space) now hold ciphertext; 0 means that the input has ended.
+    pub(crate) fn filled(&mut self, n: usize) {
+        if n == 0 {
+            if self.state == State::Reading {
+                self.state = State::EndOfInput;
+            }
+            return;
+        }
+        assert!(n <= self.buffer.len() - self.fill, "a reader claims more bytes than there was room for");
+        self.fill += n;
+        self.touched = self.touched.max(self.fill);
+    }
+
+    /// Whether more ciphertext is needed before anything can be opened.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.state == State::Reading && self.opened.is_empty() && self.fill - self.start < SEALED_CHUNK_LEN
+    }
+
+    /// Opens the next chunk in place, if nothing is pending and there is one.
+    pub(crate) fn open_next(&mut self, cipher: &ChunkCipher) -> Result<(), OpenError> {
+        if !self.opened.is_empty() {
+            return Ok(());
+        }
+        let available = self.fill - self.start;
+        let sealed = match self.state {
+            State::Failed(fault) => return Err(fault.into()),
+            State::Complete => return Ok(()),
+            // A full chunk is never the last one.
+            _ if available >= SEALED_CHUNK_LEN => SEALED_CHUNK_LEN,
+            State::Reading => return Ok(()),
+            // fmt: B-3
+            State::EndOfInput if available < TAG_LEN => return Err(self.fail(Fault::Truncated)),
+            State::EndOfInput => available,
+        };
+        self.check_index()?;
+        let chunk = &mut self.buffer[self.start..self.start + sealed];
+        let Ok(len) = cipher.open_in_place(self.index, chunk) else { return Err(self.fail(Fault::Tampered)) };
+        self.opened = self.start..self.start + len;
+        self.took_chunk(sealed);
+        Ok(())
+    }
+
+    /// Opens as many full chunks as are here and fit, straight into `out`, and says how many bytes that was.
+    ///
+    /// After a failure behind the first chunk the good ones are still reported; the error follows next time.
+    pub(crate) fn open_into(&mut self, cipher: &ChunkCipher, out: &mut [u8]) -> Result<usize, OpenError> {
+        let mut written = 0;
+        if let State::Failed(fault) = self.state {
+            return Err(fault.into());
+        }
+        while self.opened.is_empty()
+            && self.fill - self.start >= SEALED_CHUNK_LEN
+            && out.len() - written >= CHUNK_LEN
+        {
+            let chunk = self.start..self.start + SEALED_CHUNK_LEN;
+            let plaintext = &mut out[written..written + CHUNK_LEN];
+            let opened = self.check_index().and_then(|()| {
+                cipher.open_to(self.index, &self.buffer[chunk], plaintext).map_err(|_| self.fail(Fault::Tampered))
+            });
+            match opened {
+                Ok(()) => self.took_chunk(SEALED_CHUNK_LEN),
+                Err(error) if written == 0 => return Err(error),
+                Err(_) => break,
+            }
+            written += CHUNK_LEN;
+        }
+        Ok(written)
+    }
+
+    /// Verified plaintext that was not taken yet.
+    pub(crate) fn pending(&self) -> &[u8] {
+        &self.buffer[self.opened.clone()]
+    }
+
+    /// Says that the first `n` pending bytes were taken.
+    pub(crate) fn advance(&mut self, n: usize) {
+        assert!(n <= self.opened.len(), "a reader took more bytes than there were");
+        self.opened.start += n;
+    }
+
+    /// Whether the message was complete and all of it was taken.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Complete && self.opened.is_empty()
+    }
+
+    /// Bytes of plaintext opened so far.
+    pub(crate) fn plaintext_len(&self) -> u64 {
+        self.plaintext_len
+    }
+
+    fn took_chunk(&mut self, sealed: usize) {
+        self.index += 1;
+        self.start += sealed;
+        self.plaintext_len += (sealed - TAG_LEN) as u64;
+        if sealed < SEALED_CHUNK_LEN {
+            self.state = State::Complete;
+        }
+    }
+
+    fn check_index(&mut self) -> Result<(), OpenError> {
+        // fmt: B-4
+        if self.index >= MAX_CHUNKS { Err(self.fail(Fault::TooLong)) } else { Ok(()) }
+    }
+
+    /// Final: wipes what was read and opened, and remembers why.
+    fn fail(&mut self, fault: Fault) -> OpenError {
+        self.state = State::Failed(fault);
+        wipe(&mut self.buffer[..self.touched]);
+        self.opened = 0..0;
+        (self.start, self.fill) = (0, 0);
+        fault.into()
+    }
+}
+
+impl Drop for OpenMachine {
+    fn drop(&mut self) {
+        wipe(&mut self.buffer[..self.touched]);
+    }
+}
+
+impl fmt::Debug for OpenMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenMachine").field("state", &self.state).field("index", &self.index).finish_non_exhaustive()
+    }
+}
