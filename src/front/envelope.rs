@@ -1,0 +1,88 @@
+//! Key envelopes of role `record`: one data key, kept wrapped beside the table whose records it seals.
+
+use super::{
+    OpenHandle, RecordKey, SealHandle,
+    opener::{check_header_len, parse_envelope, unwrap},
+    sealer::NewMessage,
+};
+use crate::{
+    crypto::random,
+    error::{OpenError, SealError},
+    format::{
+        Kind, Layout,
+        context::{BoundContext, EncryptionContext, Role},
+        header::chunks_len,
+        schedule::Schedule,
+    },
+    limits::{BODY_START_LEN, TAG_LEN},
+};
+
+impl SealHandle {
+    /// Makes a key for millions of records, and the envelope that keeps it wrapped.
+    ///
+    /// Store the envelope (about 320 bytes) where the records are, for example in a table of its own: without it
+    /// none of them opens. `context` says what the key is for (tenant, purpose) and is needed to load it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`seal`](Self::seal); [`SealError::Refused`] for a provider that wraps by public keys only, since anybody
+    /// could then put an envelope of their own in place of this one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn new_record_key(&self, context: &EncryptionContext) -> Result<(RecordKey, Vec<u8>), SealError> {
+        let reference = random_reference()?;
+        let bound = BoundContext::for_envelope(context, Role::Record, reference)?;
+        let new = NewMessage::generate(&*self.provider, Kind::KeyEnvelope, &bound).await?;
+        let schedule = new.schedule(&bound);
+        let (mut envelope, start, cipher) = new.seal_header(&schedule, Layout::Compact, &bound)?;
+        envelope.reserve_exact(BODY_START_LEN + TAG_LEN);
+        envelope.extend_from_slice(&start);
+        let mut empty_chunk = [0; TAG_LEN];
+        debug_assert_eq!(chunks_len(0), TAG_LEN as u64);
+        cipher.seal_to(0, &[], &mut empty_chunk);
+        envelope.extend_from_slice(&empty_chunk);
+        Ok((RecordKey::new(&schedule.record_key(&new.salt), reference), envelope))
+    }
+}
+
+impl OpenHandle {
+    /// Loads a record key from its envelope: one provider call, and none for any record after that.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`OpenError::WrongContext`] also for an envelope of another role.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn load_record_key(
+        &self,
+        envelope: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<RecordKey, OpenError> {
+        let (header, body_start, tag) = parse_envelope(envelope)?;
+        check_header_len(&header, &self.options)?;
+        let accept = self.options.accept_stored_context;
+        let (bound, reference) = header.bind_envelope(context, Role::Record, None, accept)?;
+        let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;
+        unwrapped.verify_empty_body(tag)?;
+        let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
+        let salt = body_start.first_chunk().expect("56 bytes begin with 24");
+        Ok(RecordKey::new(&schedule.record_key(salt), reference))
+    }
+}
+
+/// 64 random bits, never zero, which would mean that there is no reference.
+fn random_reference() -> Result<u64, SealError> {
+    loop {
+        let mut bytes = [0; 8];
+        random::fill(&mut bytes).map_err(SealError::Random)?;
+        let reference = u64::from_be_bytes(bytes);
+        // fmt: E-4
+        if reference != 0 {
+            return Ok(reference);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Files, whole or not at all: sealed and opened through [`AtomicFile`].
+
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use super::{MessageStart, OpenHandle, SealHandle};
+use crate::{
+    error::{OpenError, SealError},
+    format::{Layout, context::EncryptionContext},
+    io::{AtomicFile, OpenReport, SealReport, unwrap_open_error, unwrap_seal_error},
+};
+
+impl SealHandle {
+    /// Seals the file `from` into the file `to`, which appears whole or not at all.
+    ///
+    /// Written to a temporary file in the same directory, synced, renamed, and the directory synced: after a power
+    /// cut there is the old `to` (or none), or the whole new one. `to` gets mode 0600.
+    ///
+    /// The key is awaited; the file work blocks the calling thread. On an async runtime call it where blocking is
+    /// allowed, with [`block_on`](crate::blocking::block_on) inside the runtime's `spawn_blocking`.
+    ///
+    /// # Errors
+    ///
+    /// As [`sealer`](Self::sealer); [`SealError::Io`] when a file cannot be read or written, with
+    /// [`io::ErrorKind::AlreadyExists`] if `to` is there and
+    /// [`replace_existing`](crate::SealOptions#structfield.replace_existing) is not set; [`SealError::Usage`] with
+    /// the detached layout.
+    ///
+    /// # Cancel safety
+    ///
+    /// The only await is before the first file is made. Dropping the future leaves nothing behind.
+    pub async fn seal_file(
+        &self,
+        from: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        context: &EncryptionContext,
+    ) -> Result<SealReport, SealError> {
+        if self.options.layout == Some(Layout::Detached) {
+            return Err(SealError::Usage("a detached header needs a second output: use `sealer`"));
+        }
+        let mut source = open_regular(from.as_ref())?;
+        let sealer = self.sealer(context).await?;
+        let target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
+        let mut writer = sealer.into_writer(target);
+        writer.copy_from(&mut source).map_err(unwrap_seal_error)?;
+        let (target, report) = writer.finish()?;
+        target.commit()?;
+        Ok(report)
+    }
+}
+
+impl OpenHandle {
+    /// Opens the file `from` into the file `to`, which appears whole or not at all.
+    ///
+    /// First the whole message is verified, then it is read again and written: a damaged backup is told before a
+    /// byte is written (see [`verify_first`](crate::OpenOptions#structfield.verify_first)). `to` gets mode 0600.
+    ///
+    /// The key is awaited; the file work blocks the calling thread, as for
+    /// [`seal_file`](SealHandle::seal_file).
+    ///
+    /// # Errors
+    ///
+    /// As [`opener`](Self::opener), [`OpenError::Truncated`] and [`OpenError::Tampered`] for the body, and
+    /// [`OpenError::Io`] when a file cannot be read or written.
+    ///
+    /// # Cancel safety
+    ///
+    /// The only await is before the first file is made. Dropping the future leaves nothing behind.
+    pub async fn open_file(
+        &self,
+        from: impl AsRef<Path>,
+        to: impl AsRef<Path>,
+        context: &EncryptionContext,
+    ) -> Result<OpenReport, OpenError> {
+        let mut source = open_regular(from.as_ref())?;
+        let start = MessageStart::read_seekable(&mut source)?;
+        let chunks = start.chunks_offset();
+        let opener = self.opener(start, context).await?;
+        let mut reader = opener.into_seekable(source)?;
+        if self.options.verify_first {
+            io::copy(&mut reader, &mut io::sink()).map_err(unwrap_open_error)?;
+            reader.seek(SeekFrom::Start(0))?;
+        }
+        let _ = chunks;
+        let mut target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
+        io::copy(&mut reader, &mut target).map_err(unwrap_open_error)?;
+        target.flush()?;
+        target.commit()?;
+        reader.report()
+    }
+}
+
+fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Reading a directory fails later and less clearly.
+    if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+}
