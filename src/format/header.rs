@@ -11,6 +11,7 @@ mod verify;
 use std::fmt;
 
 use self::prefix::Prefix;
+pub(crate) use self::prefix::core as core_of;
 pub(crate) use self::{build::build, verify::VerifiedSlots};
 pub(crate) use super::body::{body_len, plaintext_len};
 use super::{
@@ -67,6 +68,26 @@ impl Header {
     /// `body_len` is the number of bytes after the header, where it is known: an impossible one is told before
     /// anything else is looked at. Faults of the slots wait for [`usable_slots`](Self::usable_slots).
     pub(crate) fn parse(bytes: &[u8], expected: Kind, body_len: Option<u64>) -> Result<Self, OpenError> {
+        Self::parse_where(bytes, expected, |_| Ok(()), body_len)
+    }
+
+    /// [`parse`](Self::parse) of a message's header whose body is given beside it, or follows it in the same input.
+    pub(crate) fn parse_message(bytes: &[u8], body_beside: bool, body_len: Option<u64>) -> Result<Self, OpenError> {
+        let check_place = |prefix: &Prefix| match (prefix.detached, body_beside) {
+            // fmt: L-7
+            (true, false) => Err(OpenError::Usage("this header is detached: give the file with its body as well")),
+            (false, true) => Err(OpenError::Usage("this header is not detached: its body follows in the same file")),
+            _ => Ok(()),
+        };
+        Self::parse_where(bytes, Kind::Message, check_place, body_len)
+    }
+
+    fn parse_where(
+        bytes: &[u8],
+        expected: Kind,
+        check_place: impl FnOnce(&Prefix) -> Result<(), OpenError>,
+        body_len: Option<u64>,
+    ) -> Result<Self, OpenError> {
         let prefix = Prefix::parse(bytes, expected)?;
         let len = prefix.header_len();
         if bytes.len() < len {
@@ -75,6 +96,8 @@ impl Header {
         if bytes[len - prefix.pad_len..len].iter().any(|&byte| byte != 0) {
             return Err(OpenError::Malformed("the header's padding is not zero"));
         }
+        check_place(&prefix)?;
+        // fmt: L-6
         if bytes.len() > len {
             return Err(OpenError::Malformed("bytes after the end of the header"));
         }

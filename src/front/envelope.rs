@@ -11,7 +11,6 @@ use crate::{
     format::{
         Kind, Layout,
         context::{BoundContext, EncryptionContext, Role},
-        header::chunks_len,
         schedule::Schedule,
     },
     limits::{BODY_START_LEN, TAG_LEN},
@@ -40,7 +39,6 @@ impl SealHandle {
         envelope.reserve_exact(BODY_START_LEN + TAG_LEN);
         envelope.extend_from_slice(&start);
         let mut empty_chunk = [0; TAG_LEN];
-        debug_assert_eq!(chunks_len(0), TAG_LEN as u64);
         cipher.seal_to(0, &[], &mut empty_chunk);
         envelope.extend_from_slice(&empty_chunk);
         Ok((RecordKey::new(&schedule.record_key(&new.salt), reference), envelope))
@@ -67,6 +65,7 @@ impl OpenHandle {
         let accept = self.options.accept_stored_context;
         let (bound, reference) = header.bind_envelope(context, Role::Record, None, accept)?;
         let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;
+        // fmt: E-7
         unwrapped.verify_empty_body(tag)?;
         let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
         let salt = body_start.first_chunk().expect("56 bytes begin with 24");
@@ -80,7 +79,6 @@ fn random_reference() -> Result<u64, SealError> {
         let mut bytes = [0; 8];
         random::fill(&mut bytes).map_err(SealError::Random)?;
         let reference = u64::from_be_bytes(bytes);
-        // fmt: E-4
         if reference != 0 {
             return Ok(reference);
         }

@@ -76,15 +76,13 @@ impl OpenHandle {
         context: &EncryptionContext,
     ) -> Result<OpenReport, OpenError> {
         let mut source = open_regular(from.as_ref())?;
-        let start = MessageStart::read_seekable(&mut source)?;
-        let chunks = start.chunks_offset();
+        let start = MessageStart::read_seekable_within(&mut source, self.options.max_header_len)?;
         let opener = self.opener(start, context).await?;
         let mut reader = opener.into_seekable(source)?;
         if self.options.verify_first {
             io::copy(&mut reader, &mut io::sink()).map_err(unwrap_open_error)?;
             reader.seek(SeekFrom::Start(0))?;
         }
-        let _ = chunks;
         let mut target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
         io::copy(&mut reader, &mut target).map_err(unwrap_open_error)?;
         target.flush()?;

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{Read, Seek},
+    io::{Cursor, Read, Seek},
 };
 
 use super::{MessageStart, OpenHandle, OpenOptions};
@@ -12,7 +12,8 @@ use crate::{
     format::{
         Kind,
         context::{BoundContext, EncryptionContext},
-        header::{Header, VerifiedSlots, plaintext_len},
+        body::plaintext_len,
+        header::{Header, VerifiedSlots},
         schedule::{BodyKeys, Schedule},
         stanza::{Recipient, RecipientType},
     },
@@ -34,7 +35,8 @@ impl OpenHandle {
     ///
     /// Dropping the future loses nothing.
     pub async fn open(&self, message: &[u8], context: &EncryptionContext) -> Result<Opened<Vec<u8>>, OpenError> {
-        let start = MessageStart::parse(message)?;
+        let start =
+            MessageStart::read_seekable_within(&mut Cursor::new(message), self.options.max_header_len)?;
         let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
         let opener = self.opener(start, context).await?;
         let len = opener.checked_len(message.len() - chunks)?;
@@ -203,14 +205,16 @@ pub(super) async fn unwrap(
     let (salt, commitment) = body_start.split_first_chunk::<24>().expect("56 bytes begin with 24");
     let wrap_context = WrapContext::new(header.core(), bound.pairs().iter().cloned());
     let mut tally = Tally::default();
+    // fmt: O-6, O-7
     for slot in header.usable_slots()? {
         let mut tried = 0;
         for recipient in slot.recipients() {
-            // fmt: O-6
+            // fmt: M-3
             if tried >= options.max_stanzas_tried {
                 break;
             }
-            // A pending stanza is a name without a key.
+            // fmt: Z-9, Z-2, O-8: a pending stanza is a name without a key; of the others the provider says which
+            // it is configured with.
             if recipient.recipient_type() == RecipientType::PENDING {
                 continue;
             }
@@ -224,16 +228,17 @@ pub(super) async fn unwrap(
                     tried += 1;
                     let schedule = Schedule::new(&key, header.core(), bound);
                     let body = schedule.body(salt);
-                    // fmt: O-7
+                    // fmt: O-9, N-5
                     if !crypto::equal(&body.commitment, commitment) {
                         tally.other_context = true;
                         continue;
                     }
                     let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
-                    // fmt: O-10
+                    // fmt: O-15
                     if slots.generation < options.min_generation {
                         return Err(OpenError::Tampered("the header is of an older generation than asked for"));
                     }
+                    // fmt: Z-12
                     let opened_by = RecipientName::new(recipient.recipient_type(), recipient.id_lossy());
                     return Ok(Unwrapped { body, opened_by, slots, key });
                 }
@@ -269,7 +274,7 @@ impl Tally {
         self.attempts.push(RecipientAttempt::new(recipient.recipient_type().0, id, Some(error)));
     }
 
-    // fmt: O-8
+    // fmt: O-10
     fn into_error(self) -> OpenError {
         if self.other_context {
             return OpenError::WrongContext(
@@ -283,7 +288,7 @@ impl Tally {
 }
 
 pub(super) fn check_header_len(header: &Header, options: &OpenOptions) -> Result<(), OpenError> {
-    // fmt: M-1
+    // fmt: M-1, O-3
     if header.as_bytes().len() > options.max_header_len {
         let limit = options.max_header_len as u64;
         return Err(OpenError::LimitExceeded { what: "header (bytes)", limit });

@@ -8,9 +8,10 @@ use crate::{
     error::SealError,
     fork,
     format::{
-        self, Kind, Layout,
+        Kind, Layout,
         context::{BoundContext, EncryptionContext},
-        header::{Header, chunks_len},
+        body::body_len,
+        header,
         schedule::Schedule,
         stanza::{Recipient, RecipientType},
     },
@@ -66,7 +67,7 @@ impl SealHandle {
         let new = NewMessage::generate(&*self.provider, Kind::Message, &bound).await?;
         let schedule = new.schedule(&bound);
         let (header, body_start, cipher) = new.seal_header(&schedule, layout, &bound)?;
-        let report = new.report(layout, header.len());
+        let report = new.report(header.len());
         Ok(Sealer { header, body_start, cipher, layout, report, fork_generation })
     }
 }
@@ -85,7 +86,7 @@ impl NewMessage {
         kind: Kind,
         bound: &BoundContext,
     ) -> Result<Self, SealError> {
-        let wrap_context = WrapContext::new(format::core(kind), bound.pairs().iter().cloned());
+        let wrap_context = WrapContext::new(header::core_of(kind), bound.pairs().iter().cloned());
         let generated = provider.generate_data_key(&wrap_context).await?;
         // fmt: K-2
         let mut salt = [0; 24];
@@ -94,7 +95,7 @@ impl NewMessage {
     }
 
     pub(super) fn schedule<'a>(&'a self, bound: &'a BoundContext) -> Schedule<'a> {
-        Schedule::new(&self.key, format::core(self.kind), bound)
+        Schedule::new(&self.key, header::core_of(self.kind), bound)
     }
 
     /// The header, the 56 bytes behind it, and the cipher of the chunks behind those.
@@ -109,20 +110,19 @@ impl NewMessage {
         start[..24].copy_from_slice(&self.salt);
         start[24..].copy_from_slice(&body.commitment);
         let mac_key = schedule.mac_key(&self.salt);
-        let header = Header::build(self.kind, layout, bound, &self.recipients, &mac_key, &start)?;
+        let header = header::build(self.kind, layout, bound, &self.recipients, &mac_key, &start)?;
         Ok((header, start, ChunkCipher::new(&body)))
     }
 
-    fn report(&self, layout: Layout, header_len: usize) -> SealReport {
+    fn report(&self, header_len: usize) -> SealReport {
         let (pending, recipients): (Vec<_>, Vec<_>) =
             self.recipients.iter().partition(|r| r.recipient_type() == RecipientType::PENDING);
         let names = |list: Vec<&Recipient>| {
-            list.into_iter().map(|r| RecipientName::new(r.recipient_type(), r.id_lossy())).collect()
+            list.into_iter().map(|r| RecipientName::new(r.pending_for().unwrap_or(r.recipient_type()), r.id_lossy())).collect()
         };
-        let _ = layout;
         SealReport {
             plaintext_len: 0,
-            sealed_len: (header_len + BODY_START_LEN) as u64,
+            sealed_len: header_len as u64,
             recipients: names(recipients),
             pending: names(pending),
         }
@@ -160,7 +160,8 @@ impl Sealer {
         if plaintext_len as u64 > MAX_PLAINTEXT_LEN {
             return Err(too_long());
         }
-        let len = chunks_len(plaintext_len as u64) + self.head_len() as u64;
+        let header = if self.layout == Layout::Detached { 0 } else { self.header.len() as u64 };
+        let len = header + body_len(plaintext_len as u64);
         usize::try_from(len).map_err(|_| too_long())
     }
 
@@ -198,7 +199,7 @@ impl Sealer {
         start.copy_from_slice(&self.body_start);
         seal_chunks(&self.cipher, plaintext, chunks);
         let plaintext_len = plaintext.len() as u64;
-        let sealed_len = self.report.sealed_len + chunks_len(plaintext_len);
+        let sealed_len = self.report.sealed_len + body_len(plaintext_len);
         Ok(SealReport { plaintext_len, sealed_len, ..self.report })
     }
 
@@ -224,6 +225,6 @@ fn seal_chunks(cipher: &ChunkCipher, plaintext: &[u8], sealed: &mut [u8]) {
         cipher.seal_to(index, chunk, room);
         index += 1;
     }
-    // fmt: B-2
+    // fmt: N-7
     cipher.seal_to(index, last, last_sealed);
 }

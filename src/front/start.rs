@@ -9,9 +9,9 @@ use crate::{
     error::OpenError,
     format::{
         Kind,
-        header::{Header, is_detached},
+        header::Header,
     },
-    limits::{BODY_START_LEN, PREFIX_LEN},
+    limits::{BODY_START_LEN, MAX_HEADER_LEN, PREFIX_LEN},
 };
 
 /// A message's header and the 56 bytes behind it, **unverified**: all that is needed to ask for the key.
@@ -58,9 +58,8 @@ impl MessageStart {
     /// [`OpenError::Truncated`] for what is no message; [`OpenError::Usage`] for a header whose body is elsewhere;
     /// [`OpenError::Io`] when reading fails.
     pub fn read<R: Read + ?Sized>(reader: &mut R) -> Result<Self, OpenError> {
-        let header = read_header(reader, false)?;
-        let header = Header::parse(&header, Kind::Message, None)?;
-        Self { header, body_start: [0; BODY_START_LEN], body_len: None }.with_body_start(reader)
+        let header = read_header(reader, MAX_HEADER_LEN)?;
+        Self::new(&header, false, None)?.with_body_start(reader)
     }
 
     /// Reads from a source whose end can be found: an impossible length is then told before any key is asked for.
@@ -70,11 +69,7 @@ impl MessageStart {
     ///
     /// As [`read`](Self::read).
     pub fn read_seekable<R: Read + Seek + ?Sized>(reader: &mut R) -> Result<Self, OpenError> {
-        let rest = rest_len(reader)?;
-        let header = read_header(reader, false)?;
-        let body_len = rest.checked_sub(header.len() as u64);
-        let header = Header::parse(&header, Kind::Message, body_len)?;
-        Self { header, body_start: [0; BODY_START_LEN], body_len }.with_body_start(reader)
+        Self::read_seekable_within(reader, MAX_HEADER_LEN)
     }
 
     /// Parses a whole message in memory.
@@ -98,8 +93,7 @@ impl MessageStart {
         H: Read + ?Sized,
         B: Read + ?Sized,
     {
-        let header = Header::parse(&read_detached_header(header)?, Kind::Message, None)?;
-        Self { header, body_start: [0; BODY_START_LEN], body_len: None }.with_body_start(body)
+        Self::new(&read_detached_header(header)?, true, None)?.with_body_start(body)
     }
 
     /// The same where the body's end can be found.
@@ -113,9 +107,23 @@ impl MessageStart {
         B: Read + Seek + ?Sized,
     {
         let header = read_detached_header(header)?;
-        let body_len = Some(rest_len(body)?);
-        let header = Header::parse(&header, Kind::Message, body_len)?;
-        Self { header, body_start: [0; BODY_START_LEN], body_len }.with_body_start(body)
+        let body_len = rest_len(body)?;
+        Self::new(&header, true, Some(body_len))?.with_body_start(body)
+    }
+
+    /// [`read_seekable`](Self::read_seekable) of a header no longer than `max_header_len` bytes.
+    pub(super) fn read_seekable_within<R>(reader: &mut R, max_header_len: usize) -> Result<Self, OpenError>
+    where
+        R: Read + Seek + ?Sized,
+    {
+        let rest = rest_len(reader)?;
+        let header = read_header(reader, max_header_len)?;
+        Self::new(&header, false, Some(rest.saturating_sub(header.len() as u64)))?.with_body_start(reader)
+    }
+
+    fn new(header: &[u8], body_beside: bool, body_len: Option<u64>) -> Result<Self, OpenError> {
+        let header = Header::parse_message(header, body_beside, body_len)?;
+        Ok(Self { header, body_start: [0; BODY_START_LEN], body_len })
     }
 
     /// What the header claims. Nothing of it is verified.
@@ -133,7 +141,7 @@ impl MessageStart {
     }
 
     fn with_body_start<R: Read + ?Sized>(mut self, reader: &mut R) -> Result<Self, OpenError> {
-        // fmt: O-1
+        // fmt: O-5
         if read_up_to(reader, &mut self.body_start)? < BODY_START_LEN {
             return Err(OpenError::Truncated("the message ends before its first chunk"));
         }
@@ -148,14 +156,13 @@ impl fmt::Debug for MessageStart {
 }
 
 /// Reads exactly a header's bytes, in one bounded allocation after its first 32 bytes were checked.
-fn read_header<R: Read + ?Sized>(reader: &mut R, detached: bool) -> Result<Vec<u8>, OpenError> {
+// fmt: H-10, O-3
+fn read_header<R: Read + ?Sized>(reader: &mut R, max_len: usize) -> Result<Vec<u8>, OpenError> {
     let mut prefix = [0; PREFIX_LEN];
     let found = read_up_to(reader, &mut prefix)?;
     let len = Header::peek(&prefix[..found], Kind::Message)?;
-    match (is_detached(&prefix), detached) {
-        (true, false) => return Err(OpenError::Usage("this header is detached: name the file with its body as well")),
-        (false, true) => return Err(OpenError::Usage("this header is not detached: its body follows in the same file")),
-        _ => {}
+    if len > max_len {
+        return Err(OpenError::LimitExceeded { what: "header (bytes)", limit: max_len as u64 });
     }
     let mut header = vec![0; len];
     header[..PREFIX_LEN].copy_from_slice(&prefix);
@@ -165,10 +172,12 @@ fn read_header<R: Read + ?Sized>(reader: &mut R, detached: bool) -> Result<Vec<u
     Ok(header)
 }
 
+/// The same, with whatever follows it: a detached header has its input to itself.
 fn read_detached_header<R: Read + ?Sized>(reader: &mut R) -> Result<Vec<u8>, OpenError> {
-    let header = read_header(reader, true)?;
-    if read_up_to(reader, &mut [0])? > 0 {
-        return Err(OpenError::Malformed("bytes follow a detached header"));
+    let mut header = read_header(reader, MAX_HEADER_LEN)?;
+    let mut one_more = [0];
+    if read_up_to(reader, &mut one_more)? > 0 {
+        header.extend_from_slice(&one_more);
     }
     Ok(header)
 }

@@ -8,6 +8,7 @@ use std::{
 use super::{OpenReport, SealReport};
 use crate::{
     error::{OpenError, SealError},
+    format::body::body_len,
     stream::{chunk::ChunkCipher, open::OpenMachine, seal::SealMachine},
 };
 
@@ -44,7 +45,7 @@ pub struct SealWriter<W> {
 }
 
 impl<W: Write> SealWriter<W> {
-    /// `report` carries the lengths of header and body start; the plaintext's is added at the end.
+    /// `report` carries the header's length; the body's is added at the end.
     pub(crate) fn new(inner: W, machine: SealMachine, report: SealReport) -> Self {
         Self { inner, machine, report }
     }
@@ -84,7 +85,7 @@ impl<W: Write> SealWriter<W> {
         self.drain()?;
         self.inner.flush()?;
         let plaintext_len = self.machine.plaintext_len();
-        let sealed_len = self.report.sealed_len + crate::format::header::chunks_len(plaintext_len);
+        let sealed_len = self.report.sealed_len + body_len(plaintext_len);
         Ok(SealReport { plaintext_len, sealed_len, ..self.report.clone() })
     }
 

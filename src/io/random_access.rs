@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::OpenError,
-    format::header::plaintext_len,
+    format::body::plaintext_len,
     limits::{BODY_START_LEN, CHUNK_LEN, SEALED_CHUNK_LEN},
     secret::wipe,
     stream::{GROUP_CHUNKS, chunk::ChunkCipher, open::OpenMachine},
@@ -81,6 +81,7 @@ impl<S: ReadAt> RangeReader<S> {
     /// case all of `out` is wiped; [`OpenError::Io`] when reading fails.
     pub fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, OpenError> {
         let end = offset.saturating_add(out.len() as u64);
+        // fmt: B-2
         if end > self.report.plaintext_len {
             self.verify_length()?;
         }
@@ -116,7 +117,7 @@ impl<S: ReadAt> RangeReader<S> {
             let sealed = self.read_group(&mut group.0, index, wanted)?;
             for chunk in group.0[..sealed].chunks_mut(SEALED_CHUNK_LEN) {
                 let len = self.open_chunk(index, chunk)?;
-                // fmt: B-8
+                // fmt: B-3
                 let Some(text) = chunk.get(skip..len) else { return Err(OpenError::Truncated("a chunk is short")) };
                 let n = text.len().min(out.len());
                 out[..n].copy_from_slice(&text[..n]);

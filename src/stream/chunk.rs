@@ -47,6 +47,7 @@ impl ChunkCipher {
     }
 
     /// The base nonce with the index XORed into its last eight bytes.
+    // fmt: N-7
     fn nonce(&self, index: u64) -> [u8; 12] {
         let mut nonce = self.base_nonce;
         for (byte, counter) in nonce[4..].iter_mut().zip(index.to_be_bytes()) {

@@ -129,12 +129,13 @@ impl OpenMachine {
             // A full chunk is never the last one.
             _ if available >= SEALED_CHUNK_LEN => SEALED_CHUNK_LEN,
             State::Reading => return Ok(()),
-            // fmt: B-3
+            // fmt: O-18
             State::EndOfInput if available < TAG_LEN => return Err(self.fail(Fault::Truncated)),
             State::EndOfInput => available,
         };
         self.check_index()?;
         let chunk = &mut self.buffer[self.start..self.start + sealed];
+        // fmt: O-16, O-17
         let Ok(len) = cipher.open_in_place(self.index, chunk) else { return Err(self.fail(Fault::Tampered)) };
         self.opened = self.start..self.start + len;
         self.took_chunk(sealed);
@@ -199,11 +200,12 @@ impl OpenMachine {
     }
 
     fn check_index(&mut self) -> Result<(), OpenError> {
-        // fmt: B-4
+        // fmt: O-18, B-4
         if self.index >= MAX_CHUNKS { Err(self.fail(Fault::TooLong)) } else { Ok(()) }
     }
 
     /// Final: wipes what was read and opened, and remembers why.
+    // fmt: O-19
     fn fail(&mut self, fault: Fault) -> OpenError {
         self.state = State::Failed(fault);
         wipe(&mut self.buffer[..self.touched]);

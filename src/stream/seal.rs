@@ -254,7 +254,7 @@ impl SealMachine {
             self.buffer = vec![0; TAG_LEN];
         }
         let end = self.sealed + self.partial + TAG_LEN;
-        // fmt: B-2
+        // fmt: B-1, N-7
         self.cipher.seal_in_place(self.index, &mut self.buffer[self.sealed..end]);
         (self.sealed, self.partial) = (end, 0);
         self.touched = self.touched.max(end);

@@ -67,7 +67,7 @@ impl Prefix {
 }
 
 /// The first 12 bytes of a header of `kind`.
-pub(super) fn core(kind: Kind) -> [u8; 12] {
+pub(crate) fn core(kind: Kind) -> [u8; 12] {
     let mut core = [0; 12];
     core[..8].copy_from_slice(&MAGIC);
     core[8] = VERSION;
