@@ -126,7 +126,11 @@ impl Kuvert {
     /// # Errors
     ///
     /// As [`OpenHandle::open`].
-    pub async fn open(&self, message: &[u8], context: &EncryptionContext) -> Result<Opened<Vec<u8>>, OpenError> {
+    pub async fn open(
+        &self,
+        message: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Opened<Vec<u8>>, OpenError> {
         self.opening.open(message, context).await
     }
 
@@ -144,7 +148,11 @@ impl Kuvert {
     /// # Errors
     ///
     /// As [`OpenHandle::opener`].
-    pub async fn opener(&self, start: MessageStart, context: &EncryptionContext) -> Result<Opener, OpenError> {
+    pub async fn opener(
+        &self,
+        start: MessageStart,
+        context: &EncryptionContext,
+    ) -> Result<Opener, OpenError> {
         self.opening.opener(start, context).await
     }
 
@@ -181,7 +189,10 @@ impl Kuvert {
     /// # Errors
     ///
     /// As [`SealHandle::new_record_key`].
-    pub async fn new_record_key(&self, context: &EncryptionContext) -> Result<(RecordKey, Vec<u8>), SealError> {
+    pub async fn new_record_key(
+        &self,
+        context: &EncryptionContext,
+    ) -> Result<(RecordKey, Vec<u8>), SealError> {
         self.sealing.new_record_key(context).await
     }
 
@@ -223,7 +234,10 @@ impl SealHandle {
 
 impl fmt::Debug for SealHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealHandle").field("provider", &self.provider).field("options", &self.options).finish()
+        f.debug_struct("SealHandle")
+            .field("provider", &self.provider)
+            .field("options", &self.options)
+            .finish()
     }
 }
 
@@ -251,6 +265,9 @@ impl OpenHandle {
 
 impl fmt::Debug for OpenHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenHandle").field("provider", &self.provider).field("options", &self.options).finish()
+        f.debug_struct("OpenHandle")
+            .field("provider", &self.provider)
+            .field("options", &self.options)
+            .finish()
     }
 }

@@ -23,6 +23,7 @@ pub use self::{
     source::ReadAt,
 };
 
+pub(crate) use self::blocking::{unwrap_open_error, unwrap_seal_error};
 use crate::format::stanza::RecipientType;
 
 /// What a finished message consists of.

@@ -10,7 +10,6 @@ mod executor;
 mod fork;
 mod format;
 mod front;
-mod limits;
 mod record_cipher;
 mod secret;
 mod stream;
@@ -18,6 +17,7 @@ mod stream;
 pub mod blocking;
 pub mod clock;
 pub mod io;
+pub mod limits;
 pub mod manual;
 pub mod provider;
 
@@ -32,6 +32,10 @@ pub use self::format::{
     context::EncryptionContext,
     header::{ClaimedSlot, Header},
     stanza::{Recipient, RecipientType},
+};
+pub use self::front::{
+    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RowKey, SealHandle, SealOptions,
+    Sealer,
 };
 pub use self::secret::{DataKey, Opened};
 

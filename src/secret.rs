@@ -98,6 +98,10 @@ impl<T: Zeroize> Opened<T> {
         Self(Some(value))
     }
 
+    pub(crate) fn expose_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("the value is only taken by `into_inner`, which consumes")
+    }
+
     /// Takes the value out. It is then the caller's to wipe.
     #[must_use]
     pub fn into_inner(mut self) -> T {

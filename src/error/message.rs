@@ -90,9 +90,10 @@ impl SealError {
             Self::Refused(_) => Category::Refused,
             Self::Forked | Self::Random(_) => Category::Io,
             // An error of ours that travelled through `io::Error` keeps its own category.
-            Self::Io(error) => {
-                error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).map_or(Category::Io, Self::category)
-            }
+            Self::Io(error) => error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Self>())
+                .map_or(Category::Io, Self::category),
         }
     }
 }
@@ -233,9 +234,10 @@ impl OpenError {
             Self::Refused(_) => Category::Refused,
             Self::Context(error) => error.category(),
             // An error of ours that travelled through `io::Error` keeps its own category.
-            Self::Io(error) => {
-                error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).map_or(Category::Io, Self::category)
-            }
+            Self::Io(error) => error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<Self>())
+                .map_or(Category::Io, Self::category),
         }
     }
 }
@@ -264,7 +266,9 @@ impl From<OpenError> for io::Error {
             | OpenError::WrongContext(_)
             | OpenError::WrongKey(_) => io::ErrorKind::InvalidData,
             OpenError::Unsupported { .. } => io::ErrorKind::Unsupported,
-            OpenError::LimitExceeded { .. } | OpenError::Usage(_) | OpenError::Context(_) => io::ErrorKind::InvalidInput,
+            OpenError::LimitExceeded { .. } | OpenError::Usage(_) | OpenError::Context(_) => {
+                io::ErrorKind::InvalidInput
+            }
             OpenError::KeyUnavailable(_) | OpenError::Refused(_) => io::ErrorKind::PermissionDenied,
         };
         Self::new(kind, error)

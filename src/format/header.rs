@@ -72,11 +72,19 @@ impl Header {
     }
 
     /// [`parse`](Self::parse) of a message's header whose body is given beside it, or follows it in the same input.
-    pub(crate) fn parse_message(bytes: &[u8], body_beside: bool, body_len: Option<u64>) -> Result<Self, OpenError> {
+    pub(crate) fn parse_message(
+        bytes: &[u8],
+        body_beside: bool,
+        body_len: Option<u64>,
+    ) -> Result<Self, OpenError> {
         let check_place = |prefix: &Prefix| match (prefix.detached, body_beside) {
             // fmt: L-7
-            (true, false) => Err(OpenError::Usage("this header is detached: give the file with its body as well")),
-            (false, true) => Err(OpenError::Usage("this header is not detached: its body follows in the same file")),
+            (true, false) => {
+                Err(OpenError::Usage("this header is detached: give the file with its body as well"))
+            }
+            (false, true) => {
+                Err(OpenError::Usage("this header is not detached: its body follows in the same file"))
+            }
             _ => Ok(()),
         };
         Self::parse_where(bytes, Kind::Message, check_place, body_len)

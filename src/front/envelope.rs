@@ -30,7 +30,10 @@ impl SealHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub async fn new_record_key(&self, context: &EncryptionContext) -> Result<(RecordKey, Vec<u8>), SealError> {
+    pub async fn new_record_key(
+        &self,
+        context: &EncryptionContext,
+    ) -> Result<(RecordKey, Vec<u8>), SealError> {
         let reference = random_reference()?;
         let bound = BoundContext::for_envelope(context, Role::Record, reference)?;
         let new = NewMessage::generate(&*self.provider, Kind::KeyEnvelope, &bound).await?;

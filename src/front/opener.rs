@@ -11,8 +11,8 @@ use crate::{
     error::{OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, UnavailableKeys},
     format::{
         Kind,
-        context::{BoundContext, EncryptionContext},
         body::plaintext_len,
+        context::{BoundContext, EncryptionContext},
         header::{Header, VerifiedSlots},
         schedule::{BodyKeys, Schedule},
         stanza::{Recipient, RecipientType},
@@ -34,7 +34,11 @@ impl OpenHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub async fn open(&self, message: &[u8], context: &EncryptionContext) -> Result<Opened<Vec<u8>>, OpenError> {
+    pub async fn open(
+        &self,
+        message: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Opened<Vec<u8>>, OpenError> {
         let start =
             MessageStart::read_seekable_within(&mut Cursor::new(message), self.options.max_header_len)?;
         let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
@@ -57,7 +61,11 @@ impl OpenHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing but the start, which was taken.
-    pub async fn opener(&self, start: MessageStart, context: &EncryptionContext) -> Result<Opener, OpenError> {
+    pub async fn opener(
+        &self,
+        start: MessageStart,
+        context: &EncryptionContext,
+    ) -> Result<Opener, OpenError> {
         let MessageStart { header, body_start, body_len } = &start;
         check_header_len(header, &self.options)?;
         if let Some(len) = body_len {
@@ -163,7 +171,9 @@ fn open_chunks(cipher: &ChunkCipher, sealed: &[u8], plaintext: &mut [u8]) -> Res
     let (full_text, last_text) = plaintext.split_at_mut(full * CHUNK_LEN);
     let chunks = full_sealed.chunks_exact(SEALED_CHUNK_LEN).zip(full_text.chunks_exact_mut(CHUNK_LEN));
     for (index, (chunk, text)) in (0..).zip(chunks.chain([(last_sealed, last_text)])) {
-        cipher.open_to(index, chunk, text).map_err(|_| OpenError::Tampered("a chunk of the body does not verify"))?;
+        cipher
+            .open_to(index, chunk, text)
+            .map_err(|_| OpenError::Tampered("a chunk of the body does not verify"))?;
     }
     Ok(())
 }
@@ -236,7 +246,9 @@ pub(super) async fn unwrap(
                     let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
                     // fmt: O-15
                     if slots.generation < options.min_generation {
-                        return Err(OpenError::Tampered("the header is of an older generation than asked for"));
+                        return Err(OpenError::Tampered(
+                            "the header is of an older generation than asked for",
+                        ));
                     }
                     // fmt: Z-12
                     let opened_by = RecipientName::new(recipient.recipient_type(), recipient.id_lossy());
@@ -283,7 +295,11 @@ impl Tally {
             );
         }
         let keys = UnavailableKeys(self.attempts);
-        if self.unavailable || !self.matched { OpenError::KeyUnavailable(keys) } else { OpenError::WrongKey(keys) }
+        if self.unavailable || !self.matched {
+            OpenError::KeyUnavailable(keys)
+        } else {
+            OpenError::WrongKey(keys)
+        }
     }
 }
 

@@ -16,7 +16,11 @@ use crate::{
 /// assert_eq!(options.layout, Some(Layout::Detached));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct SealOptions {
     /// The header's layout. `None` (default): compact for one-shot messages, which are small, and rewrappable for
@@ -53,7 +57,11 @@ impl SealOptions {
 /// assert!(options.accept_stored_context);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Takes the pairs that are stored in the header for right, without the caller presenting them. Required pairs

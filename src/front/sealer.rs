@@ -9,8 +9,8 @@ use crate::{
     fork,
     format::{
         Kind, Layout,
-        context::{BoundContext, EncryptionContext},
         body::body_len,
+        context::{BoundContext, EncryptionContext},
         header,
         schedule::Schedule,
         stanza::{Recipient, RecipientType},
@@ -118,7 +118,9 @@ impl NewMessage {
         let (pending, recipients): (Vec<_>, Vec<_>) =
             self.recipients.iter().partition(|r| r.recipient_type() == RecipientType::PENDING);
         let names = |list: Vec<&Recipient>| {
-            list.into_iter().map(|r| RecipientName::new(r.pending_for().unwrap_or(r.recipient_type()), r.id_lossy())).collect()
+            list.into_iter()
+                .map(|r| RecipientName::new(r.pending_for().unwrap_or(r.recipient_type()), r.id_lossy()))
+                .collect()
         };
         SealReport {
             plaintext_len: 0,
@@ -211,7 +213,10 @@ impl Sealer {
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer").field("layout", &self.layout).field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("Sealer")
+            .field("layout", &self.layout)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
     }
 }
 

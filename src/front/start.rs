@@ -7,10 +7,7 @@ use std::{
 
 use crate::{
     error::OpenError,
-    format::{
-        Kind,
-        header::Header,
-    },
+    format::{Kind, header::Header},
     limits::{BODY_START_LEN, MAX_HEADER_LEN, PREFIX_LEN},
 };
 

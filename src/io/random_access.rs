@@ -43,7 +43,8 @@ impl<S: ReadAt> RangeReader<S> {
         mut report: OpenReport,
         lazy: bool,
     ) -> Result<Self, OpenError> {
-        let body = source.total_len()?.checked_sub(base).ok_or(OpenError::Truncated("the body is missing"))?;
+        let body =
+            source.total_len()?.checked_sub(base).ok_or(OpenError::Truncated("the body is missing"))?;
         report.plaintext_len = plaintext_len(body + BODY_START_LEN as u64)?;
         let reader = Self { source, cipher, report, base, length_verified: AtomicBool::new(false) };
         if !lazy {
@@ -118,7 +119,9 @@ impl<S: ReadAt> RangeReader<S> {
             for chunk in group.0[..sealed].chunks_mut(SEALED_CHUNK_LEN) {
                 let len = self.open_chunk(index, chunk)?;
                 // fmt: B-3
-                let Some(text) = chunk.get(skip..len) else { return Err(OpenError::Truncated("a chunk is short")) };
+                let Some(text) = chunk.get(skip..len) else {
+                    return Err(OpenError::Truncated("a chunk is short"));
+                };
                 let n = text.len().min(out.len());
                 out[..n].copy_from_slice(&text[..n]);
                 out = &mut out[n..];
@@ -229,8 +232,16 @@ impl<R: Read + Seek> SeekReader<R> {
         let body = body.ok_or(OpenError::Truncated("the body is missing"))?;
         report.plaintext_len = plaintext_len(body + BODY_START_LEN as u64)?;
         let machine = OpenMachine::starting_at(0);
-        let mut reader =
-            Self { inner, cipher, machine, report, base, position: 0, length_verified: false, seek_to: Some(0) };
+        let mut reader = Self {
+            inner,
+            cipher,
+            machine,
+            report,
+            base,
+            position: 0,
+            length_verified: false,
+            seek_to: Some(0),
+        };
         if !lazy {
             reader.verify_length()?;
         }
@@ -371,7 +382,10 @@ impl<R: Read + Seek> Seek for SeekReader<R> {
             }
         };
         let Some(position) = position else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "seek to a negative or overflowing position"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "seek to a negative or overflowing position",
+            ));
         };
         if position != self.position {
             self.position = position;

@@ -82,7 +82,11 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
 }
 
 /// Reads until `buffer` is full or the source ends; retries what was interrupted.
-pub(super) fn read_full_at<S: ReadAt + ?Sized>(source: &S, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_full_at<S: ReadAt + ?Sized>(
+    source: &S,
+    buffer: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match source.read_at(&mut buffer[filled..], offset + filled as u64) {

@@ -76,7 +76,8 @@ impl OpenMachine {
     pub(crate) fn restart_at(&mut self, index: u64) {
         wipe(&mut self.buffer[..self.touched]);
         let buffer = std::mem::take(&mut self.buffer);
-        *self = Self { buffer, ..Self::starting_at(index) };
+        *self = Self::starting_at(index);
+        self.buffer = buffer;
     }
 
     /// Room to read ciphertext into. Never empty while the machine [wants input](Self::wants_input).
@@ -157,7 +158,9 @@ impl OpenMachine {
             let chunk = self.start..self.start + SEALED_CHUNK_LEN;
             let plaintext = &mut out[written..written + CHUNK_LEN];
             let opened = self.check_index().and_then(|()| {
-                cipher.open_to(self.index, &self.buffer[chunk], plaintext).map_err(|_| self.fail(Fault::Tampered))
+                cipher
+                    .open_to(self.index, &self.buffer[chunk], plaintext)
+                    .map_err(|_| self.fail(Fault::Tampered))
             });
             match opened {
                 Ok(()) => self.took_chunk(SEALED_CHUNK_LEN),
@@ -215,6 +218,13 @@ impl OpenMachine {
     }
 }
 
+#[cfg(test)]
+impl OpenMachine {
+    pub(super) fn buffer_for_test(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
 impl Drop for OpenMachine {
     fn drop(&mut self) {
         wipe(&mut self.buffer[..self.touched]);
@@ -223,6 +233,9 @@ impl Drop for OpenMachine {
 
 impl fmt::Debug for OpenMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenMachine").field("state", &self.state).field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("OpenMachine")
+            .field("state", &self.state)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }

@@ -210,7 +210,10 @@ impl SealMachine {
         // fmt: M-2
         if self.plaintext_len.checked_add(more as u64).is_none_or(|len| len > MAX_PLAINTEXT_LEN) {
             self.abort();
-            return Err(SealError::LimitExceeded { what: "plaintext of a message (bytes)", limit: MAX_PLAINTEXT_LEN });
+            return Err(SealError::LimitExceeded {
+                what: "plaintext of a message (bytes)",
+                limit: MAX_PLAINTEXT_LEN,
+            });
         }
         Ok(())
     }
@@ -263,6 +266,13 @@ impl SealMachine {
     }
 }
 
+#[cfg(test)]
+impl SealMachine {
+    pub(super) fn set_plaintext_len_for_test(&mut self, len: u64) {
+        self.plaintext_len = len;
+    }
+}
+
 impl Drop for SealMachine {
     fn drop(&mut self) {
         wipe(&mut self.buffer[..self.touched]);
@@ -271,6 +281,9 @@ impl Drop for SealMachine {
 
 impl fmt::Debug for SealMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealMachine").field("state", &self.state).field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("SealMachine")
+            .field("state", &self.state)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }

@@ -39,7 +39,9 @@ impl Disk for RealDisk {
             }
             Ok(_) if !replace => Err(io::ErrorKind::AlreadyExists.into()),
             // A link that leads nowhere is there as well.
-            Err(_) if !replace && fs::symlink_metadata(target).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) if !replace && fs::symlink_metadata(target).is_ok() => {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
             _ => Ok(()),
         }
     }
