@@ -23,6 +23,7 @@ pub enum Kind {
 
 /// How a header is laid out, which decides how it can be rewrapped later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Layout {
     /// One slot, as short as its recipients allow. For messages of a few KiB and for key envelopes.
