@@ -76,6 +76,8 @@ impl OpenMachine {
     pub(crate) fn restart_at(&mut self, index: u64) {
         wipe(&mut self.buffer[..self.touched]);
         let buffer = std::mem::take(&mut self.buffer);
+        // What is replaced below is dropped, and must not look for bytes in the buffer that was just taken out.
+        self.touched = 0;
         *self = Self::starting_at(index);
         self.buffer = buffer;
     }
