@@ -2,7 +2,6 @@
 //!
 //! (The crate's documentation and its hand-written public tree stand here; no logic.)
 
-
 mod crypto;
 mod error;
 mod executor;

@@ -212,7 +212,6 @@ pub(super) async fn unwrap(
     body_start: &[u8; BODY_START_LEN],
     options: &OpenOptions,
 ) -> Result<Unwrapped, OpenError> {
-    let (salt, commitment) = body_start.split_first_chunk::<24>().expect("56 bytes begin with 24");
     let wrap_context = WrapContext::new(header.core(), bound.pairs().iter().cloned());
     let mut tally = Tally::default();
     // fmt: O-6, O-7
@@ -228,36 +227,51 @@ pub(super) async fn unwrap(
             if recipient.recipient_type() == RecipientType::PENDING {
                 continue;
             }
-            match provider.unwrap_data_key(recipient, &wrap_context).await {
-                Ok(None) => tally.not_ours(recipient),
+            let key = match provider.unwrap_data_key(recipient, &wrap_context).await {
+                Ok(None) => {
+                    tally.not_ours(recipient);
+                    continue;
+                }
+                Ok(Some(key)) => key,
                 Err(error) => {
                     tried += 1;
                     tally.failed(recipient, error);
+                    continue;
                 }
-                Ok(Some(key)) => {
-                    tried += 1;
-                    let schedule = Schedule::new(&key, header.core(), bound);
-                    let body = schedule.body(salt);
-                    // fmt: O-9, N-5
-                    if !crypto::equal(&body.commitment, commitment) {
-                        tally.other_context = true;
-                        continue;
-                    }
-                    let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
-                    // fmt: O-15
-                    if slots.generation < options.min_generation {
-                        return Err(OpenError::Tampered(
-                            "the header is of an older generation than asked for",
-                        ));
-                    }
-                    // fmt: Z-12
-                    let opened_by = RecipientName::new(recipient.recipient_type(), recipient.id_lossy());
-                    return Ok(Unwrapped { body, opened_by, slots, key });
+            };
+            tried += 1;
+            match confirm(key, recipient, header, bound, body_start)? {
+                // fmt: O-15
+                Some(found) if found.slots.generation < options.min_generation => {
+                    return Err(OpenError::Tampered("the header is of an older generation than asked for"));
                 }
+                Some(found) => return Ok(found),
+                None => tally.other_context = true,
             }
         }
     }
     Err(tally.into_error())
+}
+
+/// Whether an unwrapped key is the message's: the commitment says, and then every slot must agree.
+fn confirm(
+    key: DataKey,
+    recipient: &Recipient,
+    header: &Header,
+    bound: &BoundContext,
+    body_start: &[u8; BODY_START_LEN],
+) -> Result<Option<Unwrapped>, OpenError> {
+    let (salt, commitment) = body_start.split_first_chunk::<24>().expect("56 bytes begin with 24");
+    let schedule = Schedule::new(&key, header.core(), bound);
+    let body = schedule.body(salt);
+    // fmt: O-9, N-5
+    if !crypto::equal(&body.commitment, commitment) {
+        return Ok(None);
+    }
+    let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
+    // fmt: Z-12
+    let opened_by = RecipientName::new(recipient.recipient_type(), recipient.id_lossy());
+    Ok(Some(Unwrapped { body, opened_by, slots, key }))
 }
 
 /// What came of the stanzas that did not open the message.
