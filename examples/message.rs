@@ -24,25 +24,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The same bytes, presented as another invoice.
     let other =
         EncryptionContext::new([("table", "invoices"), ("id", "43")])?.with_required("tenant", "7")?;
-    let error = block_on(kuvert.open(&sealed, &other))?.unwrap_err();
+    let error = block_on(kuvert.open(&sealed, &other))?.expect_err("it is another invoice");
     assert_eq!(error.category(), Category::WrongContext);
     println!("as invoice 43:    {error}");
 
     // Somebody who has another key.
     let stranger = Kuvert::new(MemoryProvider::generate("theirs")?);
-    let error = block_on(stranger.open(&sealed, &context))?.unwrap_err();
+    let error = block_on(stranger.open(&sealed, &context))?.expect_err("it is another key");
     assert_eq!(error.category(), Category::KeyUnavailable);
     println!("with another key: {error}");
 
     // One bit changed, in the last byte.
     let mut damaged = sealed.clone();
     *damaged.last_mut().expect("a message is never empty") ^= 1;
-    let error = block_on(kuvert.open(&damaged, &context))?.unwrap_err();
+    let error = block_on(kuvert.open(&damaged, &context))?.expect_err("it was changed");
     assert_eq!(error.category(), Category::Tampered);
     println!("with a bit flipped: {error}");
 
     // The end is missing.
-    let error = block_on(kuvert.open(&sealed[..sealed.len() - 30], &context))?.unwrap_err();
+    let error =
+        block_on(kuvert.open(&sealed[..sealed.len() - 30], &context))?.expect_err("its end is missing");
     println!("cut short:        {error}");
     Ok(())
 }

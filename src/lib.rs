@@ -43,3 +43,8 @@ pub use self::secret::{DataKey, Opened};
 pub mod fuzz_api {
     pub use crate::crypto::differential::differential;
 }
+
+/// The README's code compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub mod readme {}

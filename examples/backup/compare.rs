@@ -12,18 +12,18 @@ use crate::{
 };
 
 #[derive(Default)]
-pub struct Outcome {
-    pub directories: u64,
-    pub files: u64,
-    pub symlinks: u64,
+pub(crate) struct Outcome {
+    pub(crate) directories: u64,
+    pub(crate) files: u64,
+    pub(crate) symlinks: u64,
     /// Not as the original is.
-    pub different: Vec<(PathBuf, String)>,
+    pub(crate) different: Vec<(PathBuf, String)>,
     /// The original was changed after it was packed, so there is nothing to compare with.
-    pub changed: Vec<PathBuf>,
+    pub(crate) changed: Vec<PathBuf>,
 }
 
 /// Compares everything below `restored`. An error is one of reading what was restored.
-pub fn compare(archive: &Archive, restored: &Path) -> io::Result<Outcome> {
+pub(crate) fn compare(archive: &Archive, restored: &Path) -> io::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut buffers = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     for entry in &archive.entries {
@@ -50,10 +50,42 @@ pub fn compare(archive: &Archive, restored: &Path) -> io::Result<Outcome> {
 }
 
 /// Whether the file begins with these bytes.
-pub fn starts_with(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+pub(crate) fn starts_with(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let mut start = Vec::with_capacity(bytes.len());
     File::open(path)?.take(bytes.len() as u64).read_to_end(&mut start)?;
     Ok(start == bytes)
+}
+
+/// An original that is compared piece by piece.
+pub(crate) struct Original {
+    file: io::Result<File>,
+    buffer: Vec<u8>,
+    difference: Option<String>,
+}
+
+impl Original {
+    pub(crate) fn open(path: &Path) -> Self {
+        Self { file: File::open(path), buffer: Vec::new(), difference: None }
+    }
+
+    /// Compares the next bytes of the file with these.
+    pub(crate) fn compare(&mut self, bytes: &[u8]) {
+        self.buffer.resize(bytes.len(), 0);
+        let read = match &mut self.file {
+            Ok(file) => read_full(file, &mut self.buffer).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match read {
+            Ok(n) if self.buffer[..n] == *bytes => {}
+            Ok(_) => self.difference = Some("not equal".to_owned()),
+            Err(error) => self.difference = Some(error),
+        }
+    }
+
+    /// What the first difference was, or why nothing could be compared.
+    pub(crate) fn difference(self) -> Option<String> {
+        self.difference
+    }
 }
 
 fn difference(
@@ -111,7 +143,7 @@ fn read_full(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Lets the owner read a file, and list and enter a directory.
 #[cfg(unix)]
-pub fn make_readable(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+pub(crate) fn make_readable(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let needed = if metadata.is_dir() { 0o700 } else { 0o400 };
     if mode(metadata) & needed == needed {
@@ -121,7 +153,7 @@ pub fn make_readable(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-pub fn make_readable(_: &Path, _: &fs::Metadata) -> io::Result<()> {
+pub(crate) fn make_readable(_: &Path, _: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
@@ -141,20 +173,24 @@ fn count_below(directory: &Path) -> io::Result<usize> {
 
 impl Outcome {
     /// Says how it went, and whether everything came back.
-    pub fn print(&self) -> bool {
+    pub(crate) fn print(&self) -> bool {
         for path in &self.changed {
-            println!("changed since it was packed, not compared: {}", escaped(&path.to_string_lossy()));
+            say!("changed since it was packed, not compared: {}", escaped(&path.to_string_lossy()));
         }
         for (path, what) in &self.different {
-            println!("DIFFERENT: {}: {}", escaped(&path.to_string_lossy()), escaped(what));
+            say!("DIFFERENT: {}: {}", escaped(&path.to_string_lossy()), escaped(what));
         }
         let Self { directories, files, symlinks, .. } = self;
-        if self.different.is_empty() {
-            println!(
-                "\nAll came back as they were: {files} files, {directories} directories, {symlinks} links."
+        let all = files + directories + symlinks;
+        if !self.different.is_empty() {
+            say!("\n{} of {all} entries differ from their originals.", self.different.len());
+        } else if !self.changed.is_empty() {
+            say!(
+                "\n{} of {all} entries changed meanwhile, all others came back as they were.",
+                self.changed.len()
             );
         } else {
-            println!("\n{} of {} entries differ.", self.different.len(), files + directories + symlinks);
+            say!("\nAll came back as they were: {files} files, {directories} directories, {symlinks} links.");
         }
         self.different.is_empty()
     }

@@ -15,22 +15,22 @@ use crate::{
 };
 
 /// What was packed.
-pub struct Archive {
-    pub root: PathBuf,
-    pub entries: Vec<Packed>,
+pub(crate) struct Archive {
+    pub(crate) root: PathBuf,
+    pub(crate) entries: Vec<Packed>,
     /// Bytes in all files.
-    pub bytes: u64,
-    pub notes: Notes,
+    pub(crate) bytes: u64,
+    pub(crate) notes: Notes,
     len: u64,
 }
 
-pub struct Packed {
-    pub path: PathBuf,
-    pub what: What,
+pub(crate) struct Packed {
+    pub(crate) path: PathBuf,
+    pub(crate) what: What,
     stamp: Stamp,
 }
 
-pub enum What {
+pub(crate) enum What {
     Directory,
     File { offset: u64, len: u64 },
     Symlink,
@@ -46,31 +46,30 @@ struct Stamp {
 
 impl Archive {
     /// Bytes of the archive.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// The file with content nearest to the archive's middle: its entry, where it begins, and how much to read.
-    pub fn middle_file(&self) -> Option<(&Packed, u64, usize)> {
+    /// The file with content nearest to the archive's middle: its entry, where it begins, and its length.
+    pub(crate) fn middle_file(&self) -> Option<(&Packed, u64, u64)> {
         let files = self.entries.iter().filter_map(|entry| match entry.what {
             What::File { offset, len } if len > 0 => Some((entry, offset, len)),
             _ => None,
         });
-        let nearest = files.min_by_key(|(_, offset, len)| (offset + len / 2).abs_diff(self.len / 2));
-        nearest.map(|(entry, offset, len)| (entry, offset, usize::try_from(len).unwrap_or(MOST).min(MOST)))
+        files.min_by_key(|(_, offset, len)| (offset + len / 2).abs_diff(self.len / 2))
     }
 }
 
 impl Packed {
     /// Whether the original is another one than was packed (or is gone).
-    pub fn has_changed(&self, root: &Path) -> bool {
+    pub(crate) fn has_changed(&self, root: &Path) -> bool {
         fs::symlink_metadata(root.join(&self.path))
             .map_or(true, |metadata| Stamp::of(&metadata) != self.stamp)
     }
 }
 
 /// Packs `tree` into `out`, entry by entry. What cannot be read is left out with a note.
-pub fn pack(tree: Tree, out: &mut impl Write, bar: &ProgressBar) -> io::Result<Archive> {
+pub(crate) fn pack(tree: Tree, out: &mut impl Write, bar: &ProgressBar) -> io::Result<Archive> {
     let mut archive = Archive {
         root: tree.root,
         entries: Vec::with_capacity(tree.entries.len()),
@@ -246,12 +245,12 @@ fn header(metadata: &Metadata, entry_type: tar::EntryType, len: u64) -> tar::Hea
 
 /// Who may do what, without the bits that lend the owner's rights: they are for the system's own backup.
 #[cfg(unix)]
-pub fn mode(metadata: &Metadata) -> u32 {
+pub(crate) fn mode(metadata: &Metadata) -> u32 {
     std::os::unix::fs::MetadataExt::mode(metadata) & 0o777
 }
 
 #[cfg(not(unix))]
-pub fn mode(metadata: &Metadata) -> u32 {
+pub(crate) fn mode(metadata: &Metadata) -> u32 {
     if metadata.permissions().readonly() { 0o444 } else { 0o644 }
 }
 
@@ -270,5 +269,3 @@ impl Stamp {
 
 /// Bytes read before an entry is begun: shorter files are read whole first, and cost no partial entry if they fail.
 const AT_ONCE: usize = 1024 * 1024;
-/// Bytes of a very long file that are read by range.
-const MOST: usize = 16 * 1024 * 1024;

@@ -8,23 +8,23 @@ use std::{
 
 use crate::report::Notes;
 
-pub struct Tree {
+pub(crate) struct Tree {
     /// Paths of entries are relative to this.
-    pub root: PathBuf,
-    pub entries: Vec<Entry>,
+    pub(crate) root: PathBuf,
+    pub(crate) entries: Vec<Entry>,
     /// Bytes in all files.
-    pub bytes: u64,
-    pub notes: Notes,
+    pub(crate) bytes: u64,
+    pub(crate) notes: Notes,
 }
 
-pub struct Entry {
-    pub path: PathBuf,
-    pub metadata: Metadata,
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: Metadata,
 }
 
 impl Tree {
     /// About how long the archive will be; long names take a little more.
-    pub fn archive_len(&self) -> u64 {
+    pub(crate) fn archive_len(&self) -> u64 {
         let padded = |entry: &Entry| {
             if entry.metadata.is_file() { entry.metadata.len().next_multiple_of(512) } else { 0 }
         };
@@ -33,7 +33,7 @@ impl Tree {
 }
 
 /// Walks without following symbolic links, staying on one file system and out of `work`, which grows meanwhile.
-pub fn scan(root: &Path, work: &Path) -> io::Result<Tree> {
+pub(crate) fn scan(root: &Path, work: &Path) -> io::Result<Tree> {
     let metadata = fs::symlink_metadata(root)?;
     let mut tree = Tree { root: root.to_owned(), entries: Vec::new(), bytes: 0, notes: Notes::default() };
     if !metadata.is_dir() {

@@ -7,18 +7,18 @@ use std::{
 
 use crate::compare::make_readable;
 
-pub struct WorkDir {
+pub(crate) struct WorkDir {
     path: PathBuf,
     directory: Option<tempfile::TempDir>,
 }
 
 impl WorkDir {
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("kuvert-backup-").tempdir()?;
         Ok(Self { path: directory.path().canonicalize()?, directory: Some(directory) })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
