@@ -10,6 +10,8 @@ pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod slot;
 pub(crate) mod stanza;
+#[cfg(test)]
+mod testing;
 
 /// What a header belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,15 +24,14 @@ pub enum Kind {
 }
 
 /// How a header is laid out, which decides how it can be rewrapped later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Layout {
     /// One slot, as short as its recipients allow. For messages of a few KiB and for key envelopes.
     Compact,
     /// Two equal slots in a header of a multiple of 4096 bytes, so that recipients can be replaced in place.
-    /// The default for files and streams.
-    #[default]
+    /// What files and streams get unless told otherwise.
     Rewrappable,
     /// A compact header in a file of its own, the body elsewhere. For stores whose objects cannot be changed.
     Detached,
@@ -67,7 +68,27 @@ impl Kind {
     }
 }
 
+/// A length as two bytes on the wire. The limits, checked before, are all below 65 536.
+fn u16_len(len: usize) -> [u8; 2] {
+    debug_assert!(
+        len <= usize::from(u16::MAX),
+        "lengths are checked against their limits before they are written"
+    );
+    // fmt: N-1
+    u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes()
+}
+
+/// A length as four bytes on the wire.
+fn u32_len(len: usize) -> [u8; 4] {
+    debug_assert!(
+        u32::try_from(len).is_ok(),
+        "lengths are checked against their limits before they are written"
+    );
+    u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes()
+}
+
 /// `LABEL(x)`: what every derivation and MAC of this format begins with, so that none can stand for another.
+// fmt: N-3
 macro_rules! label {
     ($name:literal) => {
         concat!("kuvert/v1/", $name, "\0").as_bytes()

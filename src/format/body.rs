@@ -11,6 +11,7 @@ use crate::{
 ///
 /// A length that no body has is refused, in this order: shorter than an empty body, a last chunk that is
 /// missing or shorter than its tag, more chunks than there can be.
+// fmt: O-4, N-6
 pub(crate) fn plaintext_len(body_len: u64) -> Result<u64, OpenError> {
     let Some(chunks_len) = body_len.checked_sub(BODY_START_LEN as u64).filter(|&len| len >= TAG_LEN as u64)
     else {

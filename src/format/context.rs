@@ -9,6 +9,8 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt};
 
+#[cfg(test)]
+pub(crate) use self::wire::encode;
 pub(crate) use self::{bound::BoundContext, wire::decode};
 use crate::{
     error::ContextError,
@@ -127,9 +129,11 @@ impl EncryptionContext {
 
     /// The count is checked before anything else, lengths before what the bytes say.
     fn insert(&mut self, name: String, pair: Pair, names: Names) -> Result<(), ContextError> {
+        // fmt: C-3, M-1
         if self.pairs.len() >= MAX_CONTEXT_PAIRS {
             return Err(too_long("number of pairs", MAX_CONTEXT_PAIRS));
         }
+        // fmt: C-2: the type String sees to UTF-8.
         if name.is_empty() {
             return Err(ContextError::EmptyName);
         }
@@ -139,9 +143,11 @@ impl EncryptionContext {
         if pair.value.len() > MAX_CONTEXT_VALUE_LEN {
             return Err(too_long("a value's length in bytes", MAX_CONTEXT_VALUE_LEN));
         }
+        // fmt: C-4
         if names == Names::Callers && is_reserved(&name) {
             return Err(ContextError::Reserved(name));
         }
+        // fmt: C-1, C-5: strings compare as bytes.
         if self.pairs.contains_key(&name) {
             return Err(ContextError::Duplicate(name));
         }
@@ -212,3 +218,6 @@ const RESERVED_PREFIXES: [&str; 2] = ["kuvert:", "aws-crypto-"];
 pub(crate) const ROLE_NAME: &str = "kuvert:role";
 /// The pair that names a key envelope's key: 16 lower-case hex digits, not all zero.
 pub(crate) const REFERENCE_NAME: &str = "kuvert:reference";
+
+#[cfg(test)]
+mod tests;

@@ -8,15 +8,14 @@ mod build;
 mod prefix;
 mod verify;
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use self::prefix::Prefix;
 pub(crate) use self::prefix::core as core_of;
 pub(crate) use self::{build::build, verify::VerifiedSlots};
-pub(crate) use super::body::{body_len, plaintext_len};
 use super::{
     Kind, Layout,
-    body::EMPTY_BODY_LEN,
+    body::{EMPTY_BODY_LEN, plaintext_len},
     context::{self, BoundContext, EncryptionContext, REFERENCE_NAME, ROLE_NAME, Role},
     slot::{self, ParsedSlot, Slot},
     stanza::Recipient,
@@ -59,52 +58,48 @@ impl Header {
     /// The length of the header that begins with `start` (the first 32 bytes of the input, or all there are).
     ///
     /// Refuses in the order of the format, so that the same bytes get the same answer everywhere.
+    // fmt: H-10
     pub(crate) fn peek(start: &[u8], expected: Kind) -> Result<usize, OpenError> {
         Prefix::parse(start, expected).map(|prefix| prefix.header_len())
     }
 
-    /// Parses a whole header: exactly as many bytes as [`peek`](Self::peek) said.
+    /// Parses a whole header: exactly as many bytes as [`peek`](Self::peek) said. A `Vec` is kept, not copied.
     ///
     /// `body_len` is the number of bytes after the header, where it is known: an impossible one is told before
     /// anything else is looked at. Faults of the slots wait for [`usable_slots`](Self::usable_slots).
-    pub(crate) fn parse(bytes: &[u8], expected: Kind, body_len: Option<u64>) -> Result<Self, OpenError> {
-        Self::parse_where(bytes, expected, |_| Ok(()), body_len)
+    pub(crate) fn parse<'a>(
+        bytes: impl Into<Cow<'a, [u8]>>,
+        expected: Kind,
+        body_len: Option<u64>,
+    ) -> Result<Self, OpenError> {
+        Self::parse_where(bytes.into(), expected, None, body_len)
     }
 
     /// [`parse`](Self::parse) of a message's header whose body is given beside it, or follows it in the same input.
-    pub(crate) fn parse_message(
-        bytes: &[u8],
+    pub(crate) fn parse_message<'a>(
+        bytes: impl Into<Cow<'a, [u8]>>,
         body_beside: bool,
         body_len: Option<u64>,
     ) -> Result<Self, OpenError> {
-        let check_place = |prefix: &Prefix| match (prefix.detached, body_beside) {
-            // fmt: L-7
-            (true, false) => {
-                Err(OpenError::Usage("this header is detached: give the file with its body as well"))
-            }
-            (false, true) => {
-                Err(OpenError::Usage("this header is not detached: its body follows in the same file"))
-            }
-            _ => Ok(()),
-        };
-        Self::parse_where(bytes, Kind::Message, check_place, body_len)
+        Self::parse_where(bytes.into(), Kind::Message, Some(body_beside), body_len)
     }
 
     fn parse_where(
-        bytes: &[u8],
+        bytes: Cow<'_, [u8]>,
         expected: Kind,
-        check_place: impl FnOnce(&Prefix) -> Result<(), OpenError>,
+        body_beside: Option<bool>,
         body_len: Option<u64>,
     ) -> Result<Self, OpenError> {
-        let prefix = Prefix::parse(bytes, expected)?;
+        let prefix = Prefix::parse(&bytes, expected)?;
         let len = prefix.header_len();
         if bytes.len() < len {
             return Err(OpenError::Truncated("the header is not complete"));
         }
+        // fmt: H-9
         if bytes[len - prefix.pad_len..len].iter().any(|&byte| byte != 0) {
             return Err(OpenError::Malformed("the header's padding is not zero"));
         }
-        check_place(&prefix)?;
+        check_place(prefix.detached, body_beside)?;
         // fmt: L-6
         if bytes.len() > len {
             return Err(OpenError::Malformed("bytes after the end of the header"));
@@ -116,11 +111,12 @@ impl Header {
             Kind::Message => None,
             Kind::KeyEnvelope => Some(envelope_pairs(&stored)?),
         };
+        // fmt: L-4: whatever the lengths are, they were checked and nothing else is asked of them.
         let slots = bytes[slots_at..len - prefix.pad_len]
             .chunks_exact(prefix.slot_len)
             .map(|bytes| slot::parse(bytes, prefix.kind))
             .collect();
-        Ok(Self { bytes: bytes.to_vec(), prefix, stored, envelope, slots })
+        Ok(Self { bytes: bytes.into_owned(), prefix, stored, envelope, slots })
     }
 
     /// Joins what the header stores and what the reader presents.
@@ -150,9 +146,11 @@ impl Header {
     ) -> Result<(BoundContext, u64), OpenError> {
         let (claimed_role, claimed_reference) =
             self.envelope.ok_or(OpenError::Usage("a message has no role and no key reference"))?;
+        // fmt: E-4
         if claimed_role != role {
             return Err(OpenError::WrongContext("the key envelope is of another role"));
         }
+        // fmt: E-5
         if reference.is_some_and(|reference| reference != claimed_reference) {
             return Err(OpenError::WrongContext("the key envelope is of another key reference"));
         }
@@ -168,12 +166,14 @@ impl Header {
     pub(crate) fn usable_slots(&self) -> Result<Vec<&ParsedSlot>, OpenError> {
         let mut usable: Vec<&ParsedSlot> = self.parsed_slots().map(|(_, slot)| slot).collect();
         if usable.is_empty() {
+            // fmt: S-6, S-7
             let fault = self
                 .slots
                 .iter()
                 .find_map(|slot| if let Slot::Bad(fault) = slot { Some(*fault) } else { None });
             return Err(fault.map_or(OpenError::Malformed("the header has no recipients"), OpenError::from));
         }
+        // fmt: O-7: the sort is stable.
         usable.sort_by_key(|slot| std::cmp::Reverse(slot.generation()));
         Ok(usable)
     }
@@ -188,15 +188,7 @@ impl Header {
         &self.bytes
     }
 
-    /// Bytes of the header, which is where an attached body begins.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(crate) fn kind(&self) -> Kind {
-        self.prefix.kind
-    }
-
+    /// Whether the body is in another place than behind the header.
     pub(crate) fn is_detached(&self) -> bool {
         self.prefix.detached
     }
@@ -286,16 +278,32 @@ impl fmt::Debug for Header {
     }
 }
 
+/// Refuses a body in another place than the header says, where the reader says where it has one.
+// fmt: L-7
+fn check_place(detached: bool, body_beside: Option<bool>) -> Result<(), OpenError> {
+    match (detached, body_beside) {
+        (true, Some(false)) => {
+            Err(OpenError::Usage("this header is detached: give the file with its body as well"))
+        }
+        (false, Some(true)) => {
+            Err(OpenError::Usage("this header is not detached: its body follows in the same file"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a length that no body of this kind has.
 fn check_body_len(kind: Kind, body_len: Option<u64>) -> Result<(), OpenError> {
     let Some(len) = body_len else { return Ok(()) };
     plaintext_len(len)?;
+    // fmt: E-1, O-4
     if kind == Kind::KeyEnvelope && len > EMPTY_BODY_LEN {
         return Err(OpenError::Malformed("bytes after the end of the key envelope"));
     }
     Ok(())
 }
 
+// fmt: E-3
 /// Role and reference of a key envelope, both of which it must store, in exactly one spelling.
 fn envelope_pairs(stored: &[(String, String)]) -> Result<(Role, u64), OpenError> {
     let value = |name| stored.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());

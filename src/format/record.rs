@@ -26,6 +26,7 @@ pub(crate) struct RecordFrame<'a> {
 pub(crate) fn decode(record: &[u8], max_plaintext_len: usize) -> Result<RecordFrame<'_>, RecordError> {
     let truncated = RecordError::Truncated { minimum: RECORD_OVERHEAD, found: record.len() };
     let Some(&first_byte) = record.first() else { return Err(truncated) };
+    // fmt: R-6, R-7
     match first_byte {
         FIRST_BYTE => {}
         // Like 0xf8 these never occur in UTF-8, so they are kept for later versions and never taken for text.
@@ -33,6 +34,7 @@ pub(crate) fn decode(record: &[u8], max_plaintext_len: usize) -> Result<RecordFr
         _ => return Err(RecordError::NotSealed { first_byte }),
     }
     let Some((reference, nonce, sealed)) = split(&record[1..]) else { return Err(truncated) };
+    // fmt: R-10
     if sealed.len() - TAG_LEN > max_plaintext_len {
         return Err(too_long(max_plaintext_len));
     }
@@ -52,6 +54,7 @@ pub(crate) fn too_long(max_plaintext_len: usize) -> RecordError {
 }
 
 /// What stands before the ciphertext: first byte, key reference, nonce.
+// fmt: R-1
 pub(crate) fn encode_start(reference: u64, nonce: &[u8; NONCE_LEN]) -> [u8; START_LEN] {
     let mut start = [0; START_LEN];
     start[0] = FIRST_BYTE;
@@ -80,9 +83,11 @@ impl RecordAad {
         })?;
         let mut aad = Self { inline: [0; INLINE_LEN], len: 0, spilled: Vec::new() };
         aad.reserve(parts);
+        // fmt: R-2
         aad.push(label!("record"));
         aad.push(&[FIRST_BYTE]);
         aad.push(&reference.to_be_bytes());
+        // fmt: R-3
         aad.push(&count.to_be_bytes());
         for part in parts {
             let len = u32::try_from(part.len()).map_err(|_| RecordError::LimitExceeded {

@@ -3,7 +3,7 @@
 //! Floor 2. Each derived key has its own label and depends on the salt, the suite and the whole context, so that
 //! none can stand for another. Section "Key schedule" of the [format](crate::manual::format).
 
-use super::{context::BoundContext, label};
+use super::{context::BoundContext, label, u32_len};
 use crate::{
     crypto::kdf::hkdf_expand,
     secret::{DataKey, Secret},
@@ -33,14 +33,14 @@ impl<'a> Schedule<'a> {
     /// Binds every key to `core` (version, kind, suite) and to all pairs of the context.
     pub(crate) fn new(key: &'a DataKey, core: [u8; 12], bound: &'a BoundContext) -> Self {
         let context = bound.all_bytes();
-        let context_len = u32::try_from(context.len()).unwrap_or(u32::MAX).to_be_bytes();
-        Self { key, core, context_len, context }
+        Self { key, core, context_len: u32_len(context.len()), context }
     }
 
     /// The keys of the body: Cobblestone-256 with our context, bit for bit.
     pub(crate) fn body(&self, salt: &Salt) -> BodyKeys {
         let mut out = Secret::<76>::zeroed();
         let [core, context_len, context] = self.transcript();
+        // fmt: N-7, K-3
         let info = [CHUNKED_ENCRYPTION, salt, label!("message"), core, context_len, context];
         hkdf_expand(self.key.expose_bytes(), &info, out.expose_mut());
         let mut keys = BodyKeys { key: Secret::zeroed(), base_nonce: [0; 12], commitment: [0; 32] };
@@ -53,16 +53,19 @@ impl<'a> Schedule<'a> {
     }
 
     /// The key of the slots' MACs.
+    // fmt: K-4
     pub(crate) fn mac_key(&self, salt: &Salt) -> Secret<64> {
         self.derive(label!("header-mac"), salt)
     }
 
     /// The key of the records under a key envelope of role record.
+    // fmt: K-4
     pub(crate) fn record_key(&self, salt: &Salt) -> Secret<32> {
         self.derive(label!("record"), salt)
     }
 
     /// The wrapping key of recipients of type 0x0020 under a key envelope of role record.
+    // fmt: K-5
     pub(crate) fn child_key(&self, salt: &Salt) -> Secret<32> {
         self.derive(label!("child"), salt)
     }
@@ -85,3 +88,88 @@ pub(crate) type Salt = [u8; 24];
 
 /// What every derivation of c2sp.org/chunked-encryption with this AEAD begins with.
 const CHUNKED_ENCRYPTION: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{
+        context::EncryptionContext,
+        testing::{DEK, SALT, hex},
+    };
+
+    /// Computed by another program from the manual alone, for the context of the manual's example.
+    #[test]
+    fn every_key_is_the_independently_computed_one() {
+        let context = EncryptionContext::new([("table", "users"), ("id", "42")]).expect("two short pairs");
+        let bound = BoundContext::for_sealing(&context).expect("within the limits");
+        let key = DataKey::copy_from(&DEK);
+        let schedule = Schedule::new(&key, *b"\x89KUV\r\n\x1a\n\x01\x01\x00\x01", &bound);
+        let body = schedule.body(&SALT);
+        assert_eq!(
+            hex(body.key.expose()),
+            "3de7750a9b49179e37c925bd65f2d22fd58beb4f77a86b1a434daf985fdc2a9c"
+        );
+        assert_eq!(hex(&body.base_nonce), "7e40529ddd06a3104799b8b4");
+        assert_eq!(hex(&body.commitment), "9fb05c881ec81e97c8822167313540e6a124a919fc20f2ac2b7116495d212dc2");
+        assert_eq!(
+            hex(schedule.mac_key(&SALT).expose()),
+            "93f0da34f1b3281870e3433c90310c1cd4d722d9f255784c28a37b5b8c5a8897\
+             b42ad450830cea9afbd69ac42e60a30d7bca4bf4e28e0f837bc41b334e46ec9b"
+        );
+        let (record, child) = (schedule.record_key(&SALT), schedule.child_key(&SALT));
+        assert_eq!(hex(record.expose()), "04c66ca953be3e99ca723a364a7b491c0097750079757eb3cd6e01aa56bea408");
+        assert_eq!(hex(child.expose()), "4762a6e6cda02adc93ceb2fd1d043e08bbf132e2d4c31fa90f3f164ce32f8e82");
+    }
+
+    #[test]
+    fn every_input_changes_every_key() {
+        let derive = |dek: [u8; 32], core: [u8; 12], value: &str, salt: [u8; 24]| {
+            let context = EncryptionContext::new([("id", value)]).expect("one short pair");
+            let bound = BoundContext::for_sealing(&context).expect("within the limits");
+            let key = DataKey::copy_from(&dek);
+            let schedule = Schedule::new(&key, core, &bound);
+            let body = schedule.body(&salt);
+            let (mac, record, child) =
+                (schedule.mac_key(&salt), schedule.record_key(&salt), schedule.child_key(&salt));
+            [
+                body.key.expose().to_vec(),
+                body.base_nonce.to_vec(),
+                body.commitment.to_vec(),
+                mac.expose().to_vec(),
+                record.expose().to_vec(),
+                child.expose().to_vec(),
+            ]
+        };
+        let core = [7; 12];
+        let keys = [
+            derive(DEK, core, "42", SALT),
+            derive([1; 32], core, "42", SALT),
+            derive(DEK, [8; 12], "42", SALT),
+            derive(DEK, core, "43", SALT),
+            derive(DEK, core, "42", [1; 24]),
+        ];
+        let all: std::collections::BTreeSet<_> = keys.iter().flatten().collect();
+        assert_eq!(all.len(), 5 * 6, "two derived values are the same");
+    }
+
+    #[test]
+    fn the_split_into_stored_and_required_changes_nothing() {
+        let stored = EncryptionContext::new([("a", "1"), ("b", "2")]).expect("two short pairs");
+        let mixed = EncryptionContext::empty().with_required("b", "2").and_then(|c| c.with_stored("a", "1"));
+        let key = DataKey::copy_from(&DEK);
+        let mac_key = |context: &EncryptionContext| {
+            let bound = BoundContext::for_sealing(context).expect("within the limits");
+            *Schedule::new(&key, [0; 12], &bound).mac_key(&SALT).expose()
+        };
+        assert_eq!(mac_key(&stored), mac_key(&mixed.expect("two short pairs")));
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_shown() {
+        let bound = BoundContext::for_sealing(&EncryptionContext::empty()).expect("no pairs");
+        let key = DataKey::copy_from(&[0xab; 32]);
+        let schedule = Schedule::new(&key, [0; 12], &bound);
+        let shown = format!("{schedule:?} {:?}", schedule.body(&SALT).key);
+        assert!(!shown.contains("171") && !shown.contains("ab, ab"), "{shown}");
+    }
+}

@@ -6,6 +6,7 @@
 use super::{
     Kind,
     stanza::{self, Recipient, RecipientType},
+    u16_len, u32_len,
 };
 use crate::{error::OpenError, limits::MAX_STANZAS};
 
@@ -89,12 +90,15 @@ fn parse_filled(slot: &[u8], kind: Kind) -> Result<ParsedSlot, SlotFault> {
         inner.and_then(<[u8]>::split_first_chunk::<SLOT_START_LEN>).ok_or("a slot is too short")?;
     let [g0, g1, g2, g3, c0, c1, r0, r1, len @ ..] = *start;
     let (generation, count) = (u32::from_be_bytes([g0, g1, g2, g3]), u16::from_be_bytes([c0, c1]));
+    // fmt: S-7: too many is told before every other fault.
     if usize::from(count) > MAX_STANZAS {
         return Err(SlotFault::TooManyRecipients);
     }
+    // fmt: S-1, S-2
     if generation == 0 || count == 0 || [r0, r1] != [0, 0] {
         return Err("a slot's generation, recipient count or reserved bytes are impossible".into());
     }
+    // fmt: S-3
     let (mut stanzas, padding) = usize::try_from(u32::from_be_bytes(len))
         .ok()
         .and_then(|len| space.split_at_checked(len))
@@ -103,6 +107,7 @@ fn parse_filled(slot: &[u8], kind: Kind) -> Result<ParsedSlot, SlotFault> {
     if !stanzas.is_empty() {
         return Err("a slot's recipients are not as long as it says".into());
     }
+    // fmt: S-2, N-2
     if padding.iter().any(|&byte| byte != 0) {
         return Err("a slot's padding is not zero".into());
     }
@@ -112,9 +117,11 @@ fn parse_filled(slot: &[u8], kind: Kind) -> Result<ParsedSlot, SlotFault> {
 
 /// The rules that concern a slot's recipients as a whole, or depend on what the header belongs to.
 fn check_recipients(recipients: &[Recipient], kind: Kind) -> Result<(), &'static str> {
+    // fmt: S-4
     if recipients.iter().all(|recipient| recipient.recipient_type() == RecipientType::PENDING) {
         return Err("every recipient of a slot is pending");
     }
+    // fmt: E-6
     if kind == Kind::KeyEnvelope && recipients.iter().any(stanza::refused_in_envelope) {
         return Err("a key envelope has a recipient of a type that it must not have");
     }
@@ -130,9 +137,9 @@ pub(crate) fn encode(generation: u32, recipients: &[Recipient], slot_len: usize,
         "checked to fit"
     );
     out.extend_from_slice(&generation.to_be_bytes());
-    out.extend_from_slice(&u16::try_from(recipients.len()).unwrap_or(u16::MAX).to_be_bytes());
+    out.extend_from_slice(&u16_len(recipients.len()));
     out.extend_from_slice(&[0; 2]);
-    out.extend_from_slice(&u32::try_from(stanza_bytes).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(&u32_len(stanza_bytes));
     for recipient in recipients {
         recipient.encode(out);
     }

@@ -8,7 +8,10 @@ mod rules;
 use std::fmt;
 
 pub(crate) use self::rules::{check, refused_in_envelope};
-use crate::limits::{MAX_ID_LEN, MAX_PARAMS_LEN, MAX_WRAP_LEN};
+use crate::{
+    format::u16_len,
+    limits::{MAX_ID_LEN, MAX_PARAMS_LEN, MAX_WRAP_LEN},
+};
 
 /// How a recipient's wrapping key wraps: the number that stands in the header.
 ///
@@ -144,10 +147,12 @@ impl Recipient {
 
     /// Writes the stanza. The lengths were checked by [`check`].
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        for field in [self.recipient_type.0, 0, len(&self.id), len(&self.params), len(&self.wrap), 0] {
-            out.extend_from_slice(&field.to_be_bytes());
+        out.extend_from_slice(&self.recipient_type.0.to_be_bytes());
+        out.extend_from_slice(&[0; 2]);
+        for part in [&self.id, &self.params, &self.wrap] {
+            out.extend_from_slice(&u16_len(part.len()));
         }
+        out.extend_from_slice(&[0; 2]);
         for part in [&self.id, &self.params, &self.wrap] {
             out.extend_from_slice(part);
         }
@@ -170,6 +175,7 @@ impl fmt::Debug for Recipient {
 /// Range checks come before lengths are believed, and the rules of the type before anybody sees the recipient.
 pub(crate) fn take(input: &mut &[u8]) -> Result<Recipient, &'static str> {
     let recipient = take_unchecked(input)?;
+    // fmt: Z-3: before any provider sees it.
     check(&recipient)?;
     Ok(recipient)
 }
@@ -178,6 +184,7 @@ pub(crate) fn take(input: &mut &[u8]) -> Result<Recipient, &'static str> {
 fn take_unchecked(input: &mut &[u8]) -> Result<Recipient, &'static str> {
     const PAST_END: &str = "a recipient runs past the end of its slot";
     let (start, rest) = input.split_first_chunk::<STANZA_START_LEN>().ok_or(PAST_END)?;
+    // fmt: Z-1, N-6
     let field = |at: usize| u16::from_be_bytes([start[at], start[at + 1]]);
     if field(2) != 0 || field(10) != 0 {
         return Err("a recipient's flags or reserved bytes are not zero");

@@ -29,6 +29,7 @@ impl BoundContext {
         if reference == 0 {
             return Err(SealError::Usage("a key reference is not zero"));
         }
+        // fmt: E-3, C-3: our own pairs count like the caller's.
         let mut context = context.clone();
         for (name, value) in
             [(ROLE_NAME, role.name().to_owned()), (REFERENCE_NAME, format!("{reference:016x}"))]
@@ -48,6 +49,7 @@ impl BoundContext {
         presented: &EncryptionContext,
         need_not_be_presented: impl Fn(&str) -> bool,
     ) -> Result<Self, OpenError> {
+        // fmt: C-8, C-10
         for (name, value) in stored {
             match presented.pairs.get(name) {
                 Some(pair) if pair.value == *value => {}
@@ -58,7 +60,7 @@ impl BoundContext {
                 None => return Err(OpenError::WrongContext("a stored pair was not presented")),
             }
         }
-        // The limits hold for the union, which is longer than either part when pairs may stay away.
+        // fmt: C-9, C-11: the limits hold for the union, which is longer than either part when pairs may stay away.
         let mut union = EncryptionContext::empty();
         for (name, value) in stored {
             union.insert(name.clone(), Pair { value: value.clone(), stored: true }, Names::Ours)?;
@@ -81,6 +83,7 @@ impl BoundContext {
     }
 
     /// S of all pairs, which every derived key depends on.
+    // fmt: C-7
     pub(crate) fn all_bytes(&self) -> &[u8] {
         &self.all
     }

@@ -3,20 +3,21 @@
 use super::{REFERENCE_NAME, ROLE_NAME, is_reserved};
 use crate::{
     error::OpenError,
-    format::Kind,
+    format::{Kind, u16_len},
     limits::{MAX_CONTEXT_NAME_LEN, MAX_CONTEXT_PAIRS, MAX_CONTEXT_VALUE_LEN},
 };
 
 /// Writes pairs that are already sorted and unique.
-pub(super) fn encode<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
+// fmt: C-6
+pub(crate) fn encode<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)>, out: &mut Vec<u8>) {
     if pairs.len() == 0 {
         return;
     }
-    push_len(out, pairs.len());
+    out.extend_from_slice(&u16_len(pairs.len()));
     for (name, value) in pairs {
-        push_len(out, name.len());
+        out.extend_from_slice(&u16_len(name.len()));
         out.extend_from_slice(name.as_bytes());
-        push_len(out, value.len());
+        out.extend_from_slice(&u16_len(value.len()));
         out.extend_from_slice(value.as_bytes());
     }
 }
@@ -29,6 +30,7 @@ pub(crate) fn decode(bytes: &[u8], kind: Kind) -> Result<Vec<(String, String)>, 
         return Ok(Vec::new());
     }
     let mut input = Input(bytes);
+    // fmt: C-12, N-6: the count before anything else, and before memory is reserved for it.
     let count = input.len()?;
     if count > MAX_CONTEXT_PAIRS {
         return Err(OpenError::LimitExceeded {
@@ -36,6 +38,7 @@ pub(crate) fn decode(bytes: &[u8], kind: Kind) -> Result<Vec<(String, String)>, 
             limit: MAX_CONTEXT_PAIRS as u64,
         });
     }
+    // fmt: C-13, N-2: from here on every fault is malformed, but for lengths above their limits.
     if count == 0 {
         return Err(OpenError::Malformed("a stored context of no pairs has no bytes"));
     }
@@ -69,13 +72,9 @@ pub(super) fn pair_len(name: &str, value: &str) -> usize {
 
 /// Our own two names stand in key envelopes; nobody's reserved names stand anywhere else.
 fn may_be_stored(name: &str, kind: Kind) -> bool {
+    // fmt: E-3
     let ours = kind == Kind::KeyEnvelope && (name == ROLE_NAME || name == REFERENCE_NAME);
     ours || !is_reserved(name)
-}
-
-fn push_len(out: &mut Vec<u8>, len: usize) {
-    let len = u16::try_from(len).unwrap_or_else(|_| unreachable!("a context's limits are below 65536"));
-    out.extend_from_slice(&len.to_be_bytes());
 }
 
 /// The bytes not read yet.
@@ -89,6 +88,7 @@ impl<'a> Input<'a> {
     }
 
     /// A length-prefixed string: the limit comes before the end, the end before UTF-8.
+    // fmt: C-12
     fn text(&mut self, max_len: usize, what: &'static str) -> Result<&'a str, OpenError> {
         let len = self.len()?;
         if len > max_len {

@@ -35,6 +35,7 @@ pub(crate) fn build(
     header.extend_from_slice(&prefix.encode());
     header.extend_from_slice(stored);
     let slot_at = header.len();
+    // fmt: S-8: the second slot, where there is one, stays all zero.
     slot::encode(FIRST_GENERATION, recipients, prefix.slot_len, &mut header);
     let mac_at = header.len() - MAC_LEN;
     let mac = slot_mac(mac_key, &header[..slot_at], &header[slot_at..mac_at], body_start);
@@ -51,13 +52,16 @@ fn lay_out(
     recipients: &[Recipient],
 ) -> Result<Prefix, SealError> {
     let detached = layout == Layout::Detached;
+    // fmt: E-2
     if kind == Kind::KeyEnvelope && layout != Layout::Compact {
         return Err(SealError::Usage("a key envelope has the compact layout"));
     }
     let needed = SLOT_OVERHEAD + recipients.iter().map(Recipient::stanza_len).sum::<usize>();
     let needed = needed.next_multiple_of(SLOT_LEN_UNIT).max(MIN_SLOT_LEN);
     let (slot_len, slot_count, pad_len) = match layout {
+        // fmt: L-1, L-3
         Layout::Compact | Layout::Detached => (needed, 1, 0),
+        // fmt: L-2
         Layout::Rewrappable => {
             let fixed = PREFIX_LEN + context_len;
             let for_slots = (fixed + 2 * needed).next_multiple_of(REWRAPPABLE_UNIT) - fixed;
@@ -65,6 +69,7 @@ fn lay_out(
             ((for_slots - pad_len) / 2, 2, pad_len)
         }
     };
+    // fmt: L-5
     if slot_len > MAX_SLOT_LEN {
         return Err(SealError::LimitExceeded { what: "all recipients together", limit: MAX_SLOT_LEN as u64 });
     }
@@ -85,18 +90,21 @@ fn check_recipients(kind: Kind, recipients: &[Recipient]) -> Result<(), SealErro
             return Err(SealError::Usage("a recipient's wrapped key is empty"));
         }
         let recipient_type = recipient.recipient_type();
+        // fmt: Z-11
         if recipient_type.name().is_none() && !recipient_type.is_private_use() {
             return Err(SealError::Usage(
                 "a recipient's type is reserved: private types are 0x8000 to 0xbfff",
             ));
         }
         stanza::check(recipient).map_err(SealError::Usage)?;
+        // fmt: E-6
         if kind == Kind::KeyEnvelope && stanza::refused_in_envelope(recipient) {
             return Err(SealError::Refused(
                 "a key envelope must not have recipients that anybody can wrap for (RSA), nor a parent key",
             ));
         }
     }
+    // fmt: S-4
     if recipients.iter().all(|recipient| recipient.recipient_type() == RecipientType::PENDING) {
         return Err(SealError::Usage(
             "none of the recipients can open what is sealed: at least one must be reached",

@@ -2,7 +2,7 @@
 
 use crate::{
     error::OpenError,
-    format::Kind,
+    format::{Kind, u32_len},
     limits::{MAX_CONTEXT_LEN, MAX_PAD_LEN, MAX_SLOT_LEN, MIN_SLOT_LEN, PREFIX_LEN, SLOT_LEN_UNIT},
 };
 
@@ -19,6 +19,7 @@ pub(super) struct Prefix {
 
 impl Prefix {
     /// Parses the first 32 bytes of `start`, refusing in the order of the format.
+    // fmt: O-1, O-2
     pub(super) fn parse(start: &[u8], expected: Kind) -> Result<Self, OpenError> {
         check_magic(start)?;
         let Some(bytes) = start.first_chunk::<PREFIX_LEN>() else {
@@ -29,15 +30,18 @@ impl Prefix {
         let kind = check_kind(bytes[9], expected)?;
         check_suite(u16::from_be_bytes([bytes[10], bytes[11]]))?;
         let detached = check_flags(bytes[21], kind)?;
-        let context_len = at_most(u32_at(12), MAX_CONTEXT_LEN, "stored context")?;
-        let slot_len = at_most(u32_at(16), MAX_SLOT_LEN, "slot")?;
+        // fmt: H-5, N-6
+        let context_len = at_most(u32_at(12), MAX_CONTEXT_LEN, "the stored context's length")?;
+        let slot_len = at_most(u32_at(16), MAX_SLOT_LEN, "a slot's length")?;
         let (slot_count, pad_len) = (bytes[20], usize::from(bytes[22]));
+        // fmt: H-6
         if slot_len < MIN_SLOT_LEN || slot_len % SLOT_LEN_UNIT != 0 {
             return Err(OpenError::Malformed("a slot's length is at least 128 and a multiple of 16"));
         }
         if !matches!(slot_count, 1 | 2) {
             return Err(OpenError::Malformed("a header has one slot or two"));
         }
+        // fmt: H-8
         if pad_len > MAX_PAD_LEN {
             return Err(OpenError::Malformed("a header has at most 31 bytes of padding"));
         }
@@ -50,10 +54,9 @@ impl Prefix {
     /// The 32 bytes.
     pub(super) fn encode(&self) -> [u8; PREFIX_LEN] {
         let mut bytes = [0; PREFIX_LEN];
-        let to_u32 = |len: usize| u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
         bytes[..12].copy_from_slice(&core(self.kind));
-        bytes[12..16].copy_from_slice(&to_u32(self.context_len));
-        bytes[16..20].copy_from_slice(&to_u32(self.slot_len));
+        bytes[12..16].copy_from_slice(&u32_len(self.context_len));
+        bytes[16..20].copy_from_slice(&u32_len(self.slot_len));
         bytes[20] = self.slot_count;
         bytes[21] = u8::from(self.detached);
         bytes[22] = u8::try_from(self.pad_len).unwrap_or(u8::MAX);
@@ -78,13 +81,16 @@ pub(crate) fn core(kind: Kind) -> [u8; 12] {
 
 /// Refuses what does not begin as a header does, however short it is.
 fn check_magic(start: &[u8]) -> Result<(), OpenError> {
+    // fmt: H-1, O-2
     let len = start.len().min(MAGIC.len());
     if start[..len] == MAGIC[..len] {
         return Ok(());
     }
     // The magic holds a byte above 7 bits, a CRLF, an end-of-file mark and an LF, so that the usual accidents show.
-    let was_text =
-        TEXT_DAMAGE.iter().any(|damaged| start.starts_with(&damaged[..damaged.len().min(start.len())]));
+    let was_text = TEXT_DAMAGE.iter().any(|damaged| {
+        let len = damaged.len().min(start.len());
+        len >= TELLING_LEN && start[..len] == damaged[..len]
+    });
     Err(OpenError::Malformed(if was_text {
         "it begins like a message that went through a text-mode transfer: transfer it again, as binary"
     } else {
@@ -92,10 +98,12 @@ fn check_magic(start: &[u8]) -> Result<(), OpenError> {
     }))
 }
 
+// fmt: H-2
 fn check_version(found: u8) -> Result<(), OpenError> {
     if found == VERSION { Ok(()) } else { Err(unsupported("format version", found)) }
 }
 
+// fmt: H-3
 fn check_kind(found: u8, expected: Kind) -> Result<Kind, OpenError> {
     let kind = [Kind::Message, Kind::KeyEnvelope].into_iter().find(|kind| kind.to_byte() == found);
     match kind.ok_or_else(|| unsupported("kind", found))? {
@@ -105,11 +113,13 @@ fn check_kind(found: u8, expected: Kind) -> Result<Kind, OpenError> {
     }
 }
 
+// fmt: H-4
 fn check_suite(found: u16) -> Result<(), OpenError> {
     if found == SUITE { Ok(()) } else { Err(unsupported("suite", found)) }
 }
 
 /// Whether the body is elsewhere.
+// fmt: H-7
 fn check_flags(found: u8, kind: Kind) -> Result<bool, OpenError> {
     match (found, kind) {
         (0, _) => Ok(false),
@@ -139,12 +149,15 @@ pub(super) const SUITE: u16 = 1;
 /// The layout flag of a header whose body is elsewhere.
 const DETACHED: u8 = 1;
 
-/// What becomes of the magic in a transfer that takes it for text: CRLF to LF or to CR, LF to CRLF, line ends
-/// removed, the eighth bit cleared, Latin-1 turned into UTF-8, not-UTF-8 replaced.
+/// Bytes that must look damaged in a known way before the error says so.
+const TELLING_LEN: usize = 4;
+
+/// How the magic begins after a transfer that took it for text: line ends changed or removed, the eighth bit
+/// cleared, Latin-1 turned into UTF-8, what is not UTF-8 replaced.
 const TEXT_DAMAGE: [&[u8]; 7] = [
-    b"\x89KUV\n\x1a\n",
-    b"\x89KUV\r\x1a\r",
-    b"\x89KUV\r\r\n\x1a\r\n",
+    b"\x89KUV\n",
+    b"\x89KUV\r\r",
+    b"\x89KUV\r\x1a",
     b"\x89KUV\x1a",
     b"\x09KUV",
     b"\xc2\x89KUV",

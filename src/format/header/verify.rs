@@ -35,18 +35,22 @@ impl Header {
     ) -> Result<VerifiedSlots, OpenError> {
         let is_valid = |index: usize| {
             let (covered, mac) = self.slot_bytes(index).split_at(self.prefix.slot_len - MAC_LEN);
+            // fmt: N-5
             crypto::equal(&slot_mac(mac_key, self.before_slots(), covered, body_start), mac)
         };
+        // fmt: O-11
         let valid: Vec<_> = self.parsed_slots().filter(|&(index, _)| is_valid(index)).collect();
+        // fmt: O-12
         if let [(a, first), (b, second)] = valid[..] {
             if first.generation() == second.generation() && self.slot_bytes(a) != self.slot_bytes(b) {
                 return Err(OpenError::Tampered("two slots of one generation differ"));
             }
         }
-        // The first of equals: they are the same bytes.
+        // fmt: O-13: the first of equals, which are the same bytes.
         let Some((_, active)) = valid.iter().rev().max_by_key(|(_, slot)| slot.generation()) else {
             return Err(OpenError::Tampered("the header's MAC does not verify"));
         };
+        // fmt: O-14
         let filled = self.slots.iter().filter(|slot| !matches!(slot, Slot::Empty)).count();
         Ok(VerifiedSlots {
             generation: active.generation(),
@@ -59,6 +63,7 @@ impl Header {
 
 /// The MAC of a slot: over the header before the slots (fixed start and stored context), the slot's own bytes
 /// before its MAC, and the body's salt and commitment.
+// fmt: S-5
 pub(super) fn slot_mac(
     mac_key: &Secret<64>,
     before_slots: &[u8],

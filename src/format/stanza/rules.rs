@@ -6,6 +6,7 @@ use super::{Recipient, RecipientType, take_unchecked};
 pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
     let Recipient { recipient_type, id, params, wrap } = recipient;
     check_name(*recipient_type, id, params)?;
+    // fmt: Z-4, Z-5
     let possible = match *recipient_type {
         RecipientType::AES_KWP | RecipientType::PARENT_KEY => wrap.len() == KWP_LEN,
         RecipientType::HSM_AES_GCM => wrap.len() == 60 || wrap.len() == 64,
@@ -14,6 +15,7 @@ pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
         }
         RecipientType::ALL_OF => return check_all_of(wrap),
         RecipientType::PENDING => wrap[..] == [0],
+        // fmt: Z-2
         _ => true,
     };
     if possible {
@@ -25,6 +27,7 @@ pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
 
 /// Whether a key envelope must not have this recipient: anybody could have planted it with a public key, or it
 /// would hang one envelope on another. A pending recipient counts as the one it stands for.
+// fmt: E-6
 pub(crate) fn refused_in_envelope(recipient: &Recipient) -> bool {
     match recipient.recipient_type {
         RecipientType::PARENT_KEY => true,
@@ -60,6 +63,7 @@ fn check_name(recipient_type: RecipientType, id: &[u8], params: &[u8]) -> Result
             }
         }
         RecipientType::AWS_KMS => check_context_names(params),
+        // fmt: Z-8
         RecipientType::PARENT_KEY => match <[u8; 8]>::try_from(params) {
             Ok(reference) if reference != [0; 8] && id.is_empty() => Ok(()),
             _ => Err("a parent key is named by a non-zero key reference and no id"),
@@ -77,6 +81,7 @@ fn check_name(recipient_type: RecipientType, id: &[u8], params: &[u8]) -> Result
 }
 
 /// The names of the context pairs that are passed to KMS: counted, ascending, distinct.
+// fmt: Z-6
 fn check_context_names(params: &[u8]) -> Result<(), &'static str> {
     const FAULT: &str = "a KMS recipient's list of context names is not well formed";
     let (&count, mut rest) = params.split_first().ok_or(FAULT)?;
@@ -93,6 +98,7 @@ fn check_context_names(params: &[u8]) -> Result<(), &'static str> {
     if rest.is_empty() { Ok(()) } else { Err(FAULT) }
 }
 
+// fmt: Z-9
 fn check_pending(id: &[u8], params: &[u8]) -> Result<(), &'static str> {
     let (wanted, params) =
         params.split_first_chunk().ok_or("a pending recipient does not name the wanted type")?;
@@ -107,6 +113,7 @@ fn check_pending(id: &[u8], params: &[u8]) -> Result<(), &'static str> {
 fn check_all_of(wrap: &[u8]) -> Result<(), &'static str> {
     let members = members(wrap)?;
     for (i, member) in members.iter().enumerate() {
+        // fmt: A-2
         if matches!(
             member.recipient_type,
             RecipientType::ALL_OF | RecipientType::PENDING | RecipientType::PARENT_KEY
@@ -114,6 +121,7 @@ fn check_all_of(wrap: &[u8]) -> Result<(), &'static str> {
             return Err("a share of an all-of has a type that cannot be one");
         }
         check(member)?;
+        // fmt: A-3
         let same_key =
             |other: &Recipient| other.recipient_type == member.recipient_type && other.id == member.id;
         if members[..i].iter().any(same_key) {
@@ -124,6 +132,7 @@ fn check_all_of(wrap: &[u8]) -> Result<(), &'static str> {
 }
 
 /// The shares of an all-of, whose own rules are not checked yet.
+// fmt: A-1
 fn members(wrap: &[u8]) -> Result<Vec<Recipient>, &'static str> {
     let (&count, mut rest) = wrap.split_first().ok_or("an all-of has no shares")?;
     if !(2..=8).contains(&count) {
