@@ -1,6 +1,93 @@
-//! Envelope encryption for other people's data.
+//! Envelope encryption: records, files and backups sealed with AES-256-GCM, each message under a fresh data key that
+//! a wrapping key of yours wraps.
 //!
-//! (The crate's documentation and its hand-written public tree stand here; no logic.)
+//! ```
+//! use kuvert::{EncryptionContext, Kuvert, provider::MemoryProvider};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # kuvert::blocking::block_on(async {
+//! let kuvert = Kuvert::new(MemoryProvider::generate("2026")?); // or `MemoryProvider::from_key_file(path)`
+//! let context = EncryptionContext::new([("table", "users"), ("id", "42")])?;
+//! let sealed = kuvert.seal(b"anna@example.se", &context).await?;
+//! assert_eq!(kuvert.open(&sealed, &context).await?.as_slice(), b"anna@example.se");
+//! # Ok(()) })? }
+//! ```
+//!
+//! # The way of the bytes
+//!
+//! ```text
+//!                     KeyProvider
+//!                          | a data key, and the same wrapped     one awaited step
+//!                          v
+//! plaintext ---> Sealer, SealWriter: chunks of 16 KiB ---> message = header | Cobblestone-256 body
+//!
+//! message -----> MessageStart: the header, nothing of it verified yet
+//!                          |
+//!                     KeyProvider                                 one awaited step
+//!                          | the data key; commitment and header verified
+//!                          v
+//!                Opener, OpenReader, SeekReader, RangeReader ---> plaintext, no chunk before it is verified
+//! ```
+//!
+//! Keys are asked for in one `await`; bytes are ordinary [`std::io`] from then on. Nothing here needs a particular
+//! async runtime, and programs without one call [`blocking`].
+//!
+//! # Which call when
+//!
+//! | for | use |
+//! |---|---|
+//! | one value in memory | [`Kuvert::seal`], [`Kuvert::open`] |
+//! | many small values: fields, rows, events | [`Kuvert::new_record_key`] and [`Kuvert::load_record_key`], then [`RecordKey`] |
+//! | a stream of any length | [`Kuvert::sealer`] and [`Sealer::into_writer`]; [`MessageStart`], [`Kuvert::opener`] and [`Opener::into_reader`] |
+//! | parts of a sealed file | [`Opener::into_seekable`], or [`Opener::into_ranges`] for many threads |
+//! | files, whole or not at all | [`SealHandle::seal_file`], [`OpenHandle::open_file`] |
+//! | a service that only writes, or only reads | [`Kuvert::seal_only`], [`Kuvert::open_only`] |
+//! | what a message says about itself, without a key | [`MessageStart::header`] |
+//! | keys in a service of your own | [`provider::KeyProvider`] |
+//!
+//! Every failure has a [`Category`], which says what to do about it.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|:--:|---|
+//! | `aws-lc` | yes | the crypto backend aws-lc-rs |
+//! | `ring`, `portable` | | other crypto backends, for where that one does not build; the bytes are the same. With several on, aws-lc is used, then ring |
+//! | `serde` | | options that a configuration file can hold |
+//! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
+//! | `cli` | | the program `kuvert` |
+//!
+//! A feature adds something and never changes what existing code does.
+//!
+//! # Compatibility
+//!
+//! What a released version has sealed, every later one opens; test vectors of each release are kept and never edited.
+//! The [format](manual::format) of this release is final for what it covers. The Rust interface may change until 1.0,
+//! and so may what feature `conformance` checks.
+//!
+//! # The manual
+//!
+//! [Format](manual::format) · [threat model](manual::threats) · [design](manual::design) ·
+//! [operations](manual::operations) · [erasure](manual::erasure) · [promises](manual::promises) ·
+//! [performance](manual::performance)
+//!
+//! # Words
+//!
+//! | word | means |
+//! |---|---|
+//! | data key | the random 256-bit key of one message or one key envelope |
+//! | wrapping key | the key in a key file, KMS or HSM that wraps data keys |
+//! | wrap, unwrap | done to keys |
+//! | seal, open | done to data |
+//! | key provider | what generates, wraps and unwraps data keys |
+//! | recipient | one wrapped copy of a data key (on the wire: a stanza) |
+//! | encryption context | the caller's name-value pairs that are bound to the data |
+//! | message | header and body |
+//! | chunk | 16 KiB of a body's plaintext, sealed as one |
+//! | record | one sealed field or row, under a record key |
+//! | key envelope | a message without content that keeps one data key |
+//! | rewrap | new recipients for the same data key, body untouched (a later release) |
+//! | re-seal | a new data key, and the data sealed again |
 
 mod crypto;
 mod error;

@@ -4,7 +4,7 @@
 //!
 //! | you want to know | read |
 //! |---|---|
-//! | what every byte means, well enough to write another reader | [`format`] |
+//! | what every byte means, well enough to write another reader | [`format`](mod@self::format) |
 //! | what is protected against whom, and what is not | [`threats`] |
 //! | why it is built this way, and what was rejected | [`design`] |
 //! | how to run it: keys, nightly backups, restores, exit statuses | [`operations`] |
