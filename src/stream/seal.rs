@@ -171,16 +171,6 @@ impl SealMachine {
         }
     }
 
-    /// Whether the message is complete and all of it was taken.
-    pub(crate) fn is_done(&self) -> bool {
-        self.state == State::Finished && self.pending().is_empty()
-    }
-
-    /// Whether `finish` was called.
-    pub(crate) fn is_finishing(&self) -> bool {
-        matches!(self.state, State::Finishing | State::Finished)
-    }
-
     /// Bytes of plaintext taken so far.
     pub(crate) fn plaintext_len(&self) -> u64 {
         self.plaintext_len
@@ -268,6 +258,11 @@ impl SealMachine {
 
 #[cfg(test)]
 impl SealMachine {
+    /// Whether the message is complete and all of it was taken.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Finished && self.pending().is_empty()
+    }
+
     pub(super) fn set_plaintext_len_for_test(&mut self, len: u64) {
         self.plaintext_len = len;
     }
