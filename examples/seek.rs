@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use kuvert::{EncryptionContext, Kuvert, MessageStart, blocking::block_on, provider::MemoryProvider};
+use kuvert::{EncryptionContext, MessageStart, blocking::Kuvert, provider::MemoryProvider};
 
 const LINES: u64 = 200_000;
 const LINE_LEN: usize = 24; // with its end of line
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut file = tempfile::tempfile()?;
 
     // Sealed line by line; memory stays the same however long the log is.
-    let mut out = block_on(kuvert.sealer(&context))??.into_writer(&mut file);
+    let mut out = kuvert.sealer(&context)?.into_writer(&mut file);
     for number in 0..LINES {
         writeln!(out, "line {number:>18}")?;
     }
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // `MessageStart` is the header, unverified; the opener has unwrapped the key and verified it.
     file.rewind()?;
     let start = MessageStart::read_seekable(&mut file)?;
-    let mut reader = block_on(kuvert.opener(start, &context))??.into_seekable(file.try_clone()?)?;
+    let mut reader = kuvert.opener(start, &context)?.into_seekable(file.try_clone()?)?;
 
     // The last line: like `tail`, without opening what comes before.
     reader.seek(SeekFrom::End(-(LINE_LEN as i64)))?;
@@ -56,7 +56,7 @@ fn several_threads(
 ) -> Result<(), Box<dyn Error>> {
     file.rewind()?;
     let start = MessageStart::read_seekable(&mut file)?;
-    let reader = block_on(kuvert.opener(start, context))??.into_ranges(file)?;
+    let reader = kuvert.opener(start, context)?.into_ranges(file)?;
     thread::scope(|scope| {
         for thread in 0..4 {
             let reader = &reader;

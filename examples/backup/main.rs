@@ -32,8 +32,8 @@ use std::{
 };
 
 use kuvert::{
-    ClaimedSlot, EncryptionContext, Kuvert, MessageStart,
-    blocking::block_on,
+    ClaimedSlot, EncryptionContext, MessageStart,
+    blocking::Kuvert,
     io::AtomicFile,
     provider::{KeyFile, MemoryProvider},
 };
@@ -138,7 +138,7 @@ fn seal(
 ) -> Result<Archive> {
     let bar = progress("sealing", tree.archive_len());
     let start = std::time::Instant::now();
-    let sealer = block_on(kuvert.sealer(context))??;
+    let sealer = kuvert.sealer(context)?;
     let mut out = sealer.into_writer(AtomicFile::create(backup, false)?);
     let archive = pack::pack(tree, &mut out, &bar)?;
     // Only now does the message get its end; without it, what was written would never open.
@@ -174,7 +174,7 @@ fn verify(kuvert: &Kuvert, context: &EncryptionContext, backup: &Path, table: &m
     let clock = std::time::Instant::now();
     let mut file = File::open(backup)?;
     let start = MessageStart::read_seekable(&mut file)?;
-    let opener = block_on(kuvert.opener(start, context))??;
+    let opener = kuvert.opener(start, context)?;
     let bar = progress("verifying", file.metadata()?.len());
     let report = opener.into_reader(bar.wrap_read(file)).verify()?;
     bar.finish_and_clear();
@@ -198,7 +198,7 @@ fn read_one(
     let clock = std::time::Instant::now();
     let mut file = File::open(backup)?;
     let start = MessageStart::read_seekable(&mut file)?;
-    let reader = block_on(kuvert.opener(start, context))??.into_ranges(file)?;
+    let reader = kuvert.opener(start, context)?.into_ranges(file)?;
     let opening = clock.elapsed();
     let mut original = compare::Original::open(&archive.root.join(&entry.path));
     let (mut reading, mut piece, mut at) = (opening, vec![0; PIECE], 0);
@@ -233,7 +233,7 @@ fn restore(
     let clock = std::time::Instant::now();
     let mut file = File::open(backup)?;
     let start = MessageStart::read_seekable(&mut file)?;
-    let opener = block_on(kuvert.opener(start, context))??;
+    let opener = kuvert.opener(start, context)?;
     let bar = progress("restoring", file.metadata()?.len());
     let mut reader = opener.into_reader(bar.wrap_read(file));
     std::fs::create_dir(restored)?;
