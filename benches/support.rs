@@ -1,0 +1,156 @@
+//! What the benches share: clocks, the pairing of a line with its bare loop, and data.
+//!
+//! Every line is measured three times in a row: the bare algorithm, the crate, and both in turns, which gives the
+//! ratio. Machines differ and are busy; what both sides meet in the same moment cancels out.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+pub(crate) mod bare;
+pub(crate) mod clock;
+
+use std::{hint::black_box, io, time::Duration};
+
+use criterion::{Criterion, SamplingMode, Throughput};
+
+use self::clock::{Clock, Nanoseconds, TimeRatio};
+
+/// Both sides of every line, for as many lines as a bench has.
+pub(crate) struct Bench {
+    times: Criterion<Nanoseconds>,
+    ratios: Criterion<TimeRatio>,
+}
+
+/// One line of the report: which clock, and how many bytes one call handles (0 where that says nothing).
+#[derive(Clone, Copy)]
+pub(crate) struct Line {
+    /// Names the line in `benches/report.rs`: letters, digits and dashes.
+    pub(crate) name: &'static str,
+    pub(crate) clock: Clock,
+    pub(crate) bytes: usize,
+}
+
+impl Line {
+    /// A line of one thread, measured by the time that this thread had a processor.
+    pub(crate) fn cpu(name: &'static str, bytes: usize) -> Self {
+        Self { name, clock: Clock::ThreadCpu, bytes }
+    }
+
+    /// A line whose threads or files have to be waited for.
+    pub(crate) fn wall(name: &'static str, bytes: usize) -> Self {
+        Self { name, clock: Clock::Wall, bytes }
+    }
+}
+
+impl Bench {
+    /// Takes the arguments of `cargo bench`: filters, `--test`, sample sizes.
+    pub(crate) fn from_args() -> Self {
+        Self {
+            times: configured(Criterion::default().with_measurement(Nanoseconds)),
+            ratios: configured(Criterion::default().with_measurement(TimeRatio)),
+        }
+    }
+
+    /// Measures `bare` and `kuvert` one after the other, and then in turns.
+    pub(crate) fn compare(&mut self, line: Line, mut bare: impl FnMut(), mut kuvert: impl FnMut()) {
+        self.time(line, "bare", &mut bare);
+        self.time(line, "kuvert", &mut kuvert);
+        let mut group = self.ratios.benchmark_group(line.name);
+        group.sampling_mode(SamplingMode::Flat);
+        group.bench_function("ratio", |bencher| {
+            bencher.iter_custom(|calls| in_turns(line.clock, calls, &mut bare, &mut kuvert));
+        });
+        group.finish();
+    }
+
+    /// Measures a line that has no bare counterpart, or one side of it.
+    pub(crate) fn alone(&mut self, line: Line, mut kuvert: impl FnMut()) {
+        self.time(line, "kuvert", &mut kuvert);
+    }
+
+    /// Prints criterion's summary.
+    pub(crate) fn finish(self) {
+        self.times.final_summary();
+    }
+
+    fn time(&mut self, line: Line, side: &str, call: &mut dyn FnMut()) {
+        let mut group = self.times.benchmark_group(line.name);
+        if line.bytes > 0 {
+            group.throughput(Throughput::Bytes(line.bytes as u64));
+        }
+        if line.bytes >= LARGE {
+            group.sampling_mode(SamplingMode::Flat);
+        }
+        group.bench_function(side, |bencher| {
+            bencher.iter_custom(|calls| nanoseconds(line.clock.of(calls, call)));
+        });
+        group.finish();
+    }
+}
+
+/// How long `kuvert` takes as a multiple of `bare`, times `calls`, as criterion wants it.
+fn in_turns(clock: Clock, calls: u64, bare: &mut dyn FnMut(), kuvert: &mut dyn FnMut()) -> f64 {
+    let once = clock.of(1, bare).as_nanos().max(1);
+    let a_turn = u64::try_from(TURN.as_nanos() / once).unwrap_or(u64::MAX).clamp(1, calls.max(1));
+    let (mut bare_time, mut kuvert_time) = (Duration::ZERO, Duration::ZERO);
+    let mut left = calls;
+    let mut turn = 0;
+    while left > 0 {
+        let now = left.min(a_turn);
+        // Who goes first changes: the second finds the caches as the first left them.
+        if turn % 2 == 0 {
+            bare_time += clock.of(now, bare);
+            kuvert_time += clock.of(now, kuvert);
+        } else {
+            kuvert_time += clock.of(now, kuvert);
+            bare_time += clock.of(now, bare);
+        }
+        left -= now;
+        turn += 1;
+    }
+    calls as f64 * nanoseconds(kuvert_time) / nanoseconds(bare_time)
+}
+
+fn configured<M: criterion::measurement::Measurement + 'static>(criterion: Criterion<M>) -> Criterion<M> {
+    criterion
+        .sample_size(30)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args()
+}
+
+fn nanoseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e9
+}
+
+/// Bytes that compress badly and repeat nowhere, the same each time.
+pub(crate) fn data(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Takes every byte and does nothing with it, which the compiler must not know.
+pub(crate) struct Sink;
+
+impl io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        black_box(bytes.as_ptr());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How long one side runs before the other one's turn, if its calls are shorter than that.
+const TURN: Duration = Duration::from_micros(500);
+/// From so many bytes on, a call is too long to be repeated often.
+const LARGE: usize = 16 << 20;
