@@ -1,0 +1,70 @@
+"""The reader of examples/open_without_kuvert.py, taught the form of every stanza type, so that it can judge all vectors.
+
+The example leaves types other than 0x0001 alone, which is what a rescuer needs; a strict reader must refuse what
+cannot be (sections 3, 9 and 15 of the manual).
+"""
+import importlib.util
+import pathlib
+import sys
+
+_PATH = pathlib.Path(__file__).parents[2] / "examples" / "open_without_kuvert.py"
+_spec = importlib.util.spec_from_file_location("open_without_kuvert", _PATH)
+reader = importlib.util.module_from_spec(_spec)
+sys.dont_write_bytecode = True
+_spec.loader.exec_module(reader)
+
+Bytes, Failure, require = reader.Bytes, reader.Failure, reader.require
+RSA = (0x0003, 0x0004, 0x0011)
+PARENT, ALL_OF, PENDING = 0x0020, 0x0040, 0x0041
+
+
+def check_name(kind, name, params):
+    """What id and params can be, for a stanza and for what a pending one wants."""
+    if kind in (0x0001, 0x0002, *RSA, ALL_OF):
+        require(not params, "params where there are none")
+    if kind in (PARENT, ALL_OF):
+        require(not name, "an id where there is none")
+    if kind == PARENT:
+        require(len(params) == 8 and any(params), "a parent's reference")
+    if kind == 0x0010:
+        params, last = Bytes(params), b""
+        for _ in range(params.take(1)[0]):
+            pair = params.take(params.take(1)[0])
+            require(pair > last and reader.is_utf8(pair), "names of context pairs")
+            last = pair
+        require(not params.left, "bytes after the names")
+
+
+def check_wrap(kind, length):
+    require(kind not in (0x0001, PARENT) or length == 40, "an AES-KWP wrap")
+    require(kind != 0x0002 or length in (60, 64), "an AES-GCM wrap")
+    require(kind not in RSA or (256 <= length <= 1024 and length % 8 == 0), "an RSA wrap")
+
+
+def check_stanza(stanza, kind_of_header):
+    kind, name, params, wrap = stanza
+    only_public = kind in RSA
+    if kind == PENDING:
+        require(wrap == b"\0", "a pending stanza's wrap")
+        wanted = Bytes(params)
+        kind = wanted.u16()
+        require(kind not in (ALL_OF, PENDING), "what a pending stanza wants")
+        check_name(kind, name, wanted.left)
+        only_public = kind in RSA
+    else:
+        check_name(kind, name, params)
+        check_wrap(kind, len(wrap))
+    if kind == ALL_OF:
+        nested = Bytes(wrap)
+        count = nested.take(1)[0]
+        require(2 <= count <= 8, "2 to 8 members")
+        members = [reader.parse_stanza(nested) for _ in range(count)]
+        require(len(nested.left) == 40, "the wrap after the members")
+        for member in members:
+            require(member[0] not in (PARENT, ALL_OF, PENDING), "a type that cannot be a member")
+            check_name(*member[:3])
+            check_wrap(member[0], len(member[3]))
+        require(len({member[:2] for member in members}) == count, "a member twice")
+        only_public = all(member[0] in RSA for member in members)
+    refused = kind_of_header == reader.ENVELOPE and (only_public or kind == PARENT)
+    require(not refused, "a key envelope for somebody who can only wrap")
