@@ -1,0 +1,154 @@
+//! Every way to open a message that is in memory, behind one function.
+//!
+//! What a test says of one way it says of all of them: a released prefix is true, success is whole, and an error is of
+//! the right category.
+
+use std::io::{self, BufRead, Cursor, Read};
+
+use kuvert::io::OpenReport;
+use kuvert::{Category, EncryptionContext, Kuvert, MessageStart, OpenError, OpenOptions, Opener};
+
+use super::cancel::wait;
+
+/// A way to open a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// `Kuvert::open`.
+    Whole,
+    /// `OpenReader` by `read`, with a small buffer, from a source of unknown length.
+    Read,
+    /// `OpenReader` by `read` with a buffer of several chunks, which are opened straight into it.
+    ReadLarge,
+    /// `OpenReader` by `fill_buf` and `consume`.
+    Buffered,
+    /// `OpenReader::copy_to`.
+    Copy,
+    /// `SeekReader` that verified the length first.
+    Seek,
+    /// `SeekReader` that did not.
+    SeekLazy,
+    /// `RangeReader` that verified the length first.
+    Ranges,
+    /// `RangeReader` that did not.
+    RangesLazy,
+}
+
+impl Way {
+    pub const ALL: [Self; 9] = [
+        Self::Whole,
+        Self::Read,
+        Self::ReadLarge,
+        Self::Buffered,
+        Self::Copy,
+        Self::Seek,
+        Self::SeekLazy,
+        Self::Ranges,
+        Self::RangesLazy,
+    ];
+}
+
+/// What came out, and how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// All bytes that were given out before the end or the error.
+    pub released: Vec<u8>,
+    /// Of the one-shot call there is no report.
+    pub result: Result<Option<OpenReport>, OpenError>,
+}
+
+impl Outcome {
+    pub fn category(&self) -> Option<Category> {
+        self.result.as_ref().err().map(OpenError::category)
+    }
+
+    pub fn is_degraded(&self) -> bool {
+        matches!(&self.result, Ok(Some(report)) if report.degraded)
+    }
+}
+
+/// Opens `message` in this way, to the end.
+pub fn open(kuvert: &Kuvert, way: Way, message: &[u8], context: &EncryptionContext) -> Outcome {
+    let mut released = Vec::new();
+    let result = open_into(kuvert, way, message, context, &mut released);
+    Outcome { released, result }
+}
+
+fn open_into(
+    kuvert: &Kuvert,
+    way: Way,
+    message: &[u8],
+    context: &EncryptionContext,
+    out: &mut Vec<u8>,
+) -> Result<Option<OpenReport>, OpenError> {
+    match way {
+        Way::Whole => {
+            out.extend_from_slice(&wait(kuvert.open(message, context))?);
+            Ok(None)
+        }
+        Way::Read | Way::ReadLarge | Way::Buffered | Way::Copy => {
+            let mut source = message;
+            let opener = opener(kuvert, MessageStart::read(&mut source)?, context, false)?;
+            let mut reader = opener.into_reader(source);
+            match way {
+                Way::Read => read(&mut reader, 777, out)?,
+                Way::ReadLarge => read(&mut reader, 70_000, out)?,
+                Way::Buffered => read_buffered(&mut reader, out)?,
+                _ => drop(reader.copy_to(out)?),
+            }
+            Ok(Some(reader.report()))
+        }
+        Way::Seek | Way::SeekLazy => {
+            let mut source = Cursor::new(message);
+            let start = MessageStart::read_seekable(&mut source)?;
+            let mut reader = opener(kuvert, start, context, way == Way::SeekLazy)?.into_seekable(source)?;
+            read(&mut reader, 5000, out)?;
+            reader.report().map(Some)
+        }
+        Way::Ranges | Way::RangesLazy => {
+            let start = MessageStart::parse(message)?;
+            let reader = opener(kuvert, start, context, way == Way::RangesLazy)?.into_ranges(message)?;
+            let mut buffer = vec![0; 20_000];
+            loop {
+                let read = reader.read_at(&mut buffer, out.len() as u64)?;
+                out.extend_from_slice(&buffer[..read]);
+                if read < buffer.len() {
+                    return reader.report().map(Some);
+                }
+            }
+        }
+    }
+}
+
+fn opener(
+    kuvert: &Kuvert,
+    start: MessageStart,
+    context: &EncryptionContext,
+    lazy: bool,
+) -> Result<Opener, OpenError> {
+    let options = OpenOptions::default().with_lazy_length(lazy);
+    wait(kuvert.clone().with_open_options(options).opener(start, context))
+}
+
+fn read(reader: &mut impl Read, buffer: usize, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = vec![0; buffer];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(()),
+            read => out.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+fn read_buffered(reader: &mut impl BufRead, out: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        let taken = match reader.fill_buf()? {
+            [] => return Ok(()),
+            bytes => {
+                let taken = bytes.len().min(3001);
+                out.extend_from_slice(&bytes[..taken]);
+                taken
+            }
+        };
+        reader.consume(taken);
+    }
+}
