@@ -16,7 +16,7 @@ use std::{fmt, path::Path, sync::Arc};
 pub use self::{
     opener::Opener,
     options::{OpenOptions, SealOptions},
-    record_key::{Cell, RecordKey, RowKey},
+    record_key::{Cell, RecordKey, RecordOptions, RowKey},
     sealer::Sealer,
     start::MessageStart,
 };

@@ -119,7 +119,7 @@ pub use self::format::{
     stanza::{Recipient, RecipientType},
 };
 pub use self::front::{
-    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RowKey, SealHandle, SealOptions,
+    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, RowKey, SealHandle, SealOptions,
     Sealer,
 };
 pub use self::secret::{DataKey, Opened};

@@ -17,7 +17,7 @@ const LENGTHS: [usize; 12] = [0, 1, 15, 16, 17, 64, 255, 256, 767, 768, 1024, 16
 fn in_place_and_slice_to_slice_agree<B: Backend>() {
     let key = Aead::<B>::new(&[5; 32]);
     for len in LENGTHS {
-        let plaintext: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+        let plaintext: Vec<u8> = (0_u8..251).cycle().take(len).collect();
         let (mut in_place, mut tag) = (plaintext.clone(), [0; 16]);
         key.seal_in_place(&[9; 12], b"aad", &mut in_place, &mut tag);
         let mut sealed = vec![0xaa; len + 16];

@@ -79,7 +79,7 @@ impl<const FAULT: u8> AeadCipher for FlawedAead<FAULT> {
 
 /// Whether the comparison of the sound backend with the flawed one finds the fault on some length.
 fn found<const FAULT: u8>() -> bool {
-    let data: Vec<u8> = (0..91 + 5 + 300_u32).map(|i| (i % 253) as u8).collect();
+    let data: Vec<u8> = (0_u8..253).cycle().take(91 + 5 + 300).collect();
     let lengths = [91, 95, 96, 100, 91 + 256, data.len()];
     lengths.iter().any(|len| {
         let compare = || differential::same_by::<Chosen, Flawed<FAULT>>(&data[..*len]);

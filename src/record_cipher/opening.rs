@@ -1,0 +1,69 @@
+//! The opening side of a record key: the subkeys met last.
+//!
+//! Floor 3. Records sealed together share the first half of their nonces, so a few subkeys serve most of what is read
+//! in one go. Only a record that opens is worth remembering: a flood of forged ones displaces nothing.
+
+use super::{nonces::halves, shards::Tally};
+use crate::{
+    crypto::{AuthFailed, aead::AeadKey, xaes::XaesKey},
+    format::record::RecordFrame,
+};
+
+/// What a shard keeps between records.
+#[derive(Default)]
+pub(super) struct Opening {
+    kept: Vec<Kept>,
+    /// The process that they were derived in.
+    generation: u64,
+    /// Records opened here so far, by which the subkey used longest ago is found.
+    records: u64,
+}
+
+/// A subkey, and the half of the nonces that it stands for.
+struct Kept {
+    first_half: [u8; 12],
+    subkey: AeadKey,
+    last_record: u64,
+}
+
+impl Opening {
+    /// Opens what `frame` holds. Derivations are counted in `tally`.
+    pub(super) fn open(
+        &mut self,
+        key: &XaesKey,
+        generation: u64,
+        frame: &RecordFrame<'_>,
+        aad: &[u8],
+        plaintext: &mut [u8],
+        tally: Tally<'_>,
+    ) -> Result<(), AuthFailed> {
+        // fmt: R-5
+        if self.generation != generation {
+            self.kept.clear();
+            self.generation = generation;
+        }
+        self.records += 1;
+        let (first_half, second_half) = halves(frame.nonce);
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.first_half == *first_half) {
+            kept.last_record = self.records;
+            return kept.subkey.open_to(second_half, aad, frame.sealed, plaintext);
+        }
+        tally.add_one();
+        let subkey = key.subkey(first_half);
+        subkey.open_to(second_half, aad, frame.sealed, plaintext)?;
+        self.keep(Kept { first_half: *first_half, subkey, last_record: self.records });
+        Ok(())
+    }
+
+    fn keep(&mut self, new: Kept) {
+        if self.kept.len() < MAX_KEPT {
+            self.kept.reserve_exact(MAX_KEPT - self.kept.len());
+            self.kept.push(new);
+        } else if let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.last_record) {
+            *oldest = new;
+        }
+    }
+}
+
+/// Subkeys that a shard keeps: about 700 bytes each.
+const MAX_KEPT: usize = 8;

@@ -1,0 +1,100 @@
+//! The sealing side of a record key: one subkey kept, and when it is given up.
+//!
+//! Floor 3. Each kept subkey belongs to one shard, so the records counted on it are all there are, whichever threads
+//! sealed them. The bounds are of the [format](crate::manual::format).
+
+use std::io;
+
+use super::{
+    nonces::{Moment, Random, halves},
+    shards::Tally,
+};
+use crate::{
+    crypto::{aead::AeadKey, xaes::XaesKey},
+    error::RecordError,
+    format::record::{NONCE_LEN, RecordAad, encode_start},
+};
+
+/// What a shard keeps between records.
+#[derive(Default)]
+pub(super) struct Sealing {
+    kept: Option<Kept>,
+}
+
+/// A subkey, and the half of the nonces that it stands for.
+struct Kept {
+    first_half: [u8; 12],
+    subkey: AeadKey,
+    made: Moment,
+    /// Records that it may still seal.
+    left: u32,
+}
+
+/// Seals records, for the time that [`RecordCipher::with_sealer`](super::RecordCipher::with_sealer) runs.
+pub(crate) struct Sealer<'a, R> {
+    pub(super) key: &'a XaesKey,
+    pub(super) reference: u64,
+    pub(super) sealing: &'a mut Sealing,
+    pub(super) tally: Tally<'a>,
+    pub(super) random: &'a mut R,
+}
+
+impl<R: Random> Sealer<'_, R> {
+    /// Writes a whole record into `record`, which has exactly 49 bytes more than `plaintext`.
+    pub(crate) fn seal(
+        &mut self,
+        plaintext: &[u8],
+        parts: &[&[u8]],
+        record: &mut [u8],
+    ) -> Result<(), RecordError> {
+        // fmt: R-1, R-2
+        let aad = RecordAad::new(self.reference, parts)?;
+        let (subkey, nonce) = self.sealing.next(self.key, self.random).map_err(RecordError::Random)?;
+        let start = encode_start(self.reference, &nonce);
+        let (written, sealed) = record.split_at_mut(start.len());
+        written.copy_from_slice(&start);
+        let (_, second_half) = halves(&nonce);
+        subkey.seal_to(second_half, aad.as_bytes(), plaintext, sealed);
+        self.tally.add_one();
+        Ok(())
+    }
+}
+
+impl Sealing {
+    /// A nonce that was never given out before, and the subkey of its first half.
+    fn next(&mut self, key: &XaesKey, random: &mut impl Random) -> io::Result<(&AeadKey, [u8; NONCE_LEN])> {
+        let now = random.now();
+        let mut nonce = [0; NONCE_LEN];
+        // Gone before anything can fail: what no longer serves never serves again.
+        self.kept.take_if(|kept| !kept.serves(now));
+        let kept = match &mut self.kept {
+            Some(kept) => {
+                nonce[..12].copy_from_slice(&kept.first_half);
+                random.fill(&mut nonce[12..], now)?;
+                kept
+            }
+            none => {
+                random.fill(&mut nonce, now)?;
+                let (first_half, _) = halves(&nonce);
+                let subkey = key.subkey(first_half);
+                none.insert(Kept { first_half: *first_half, subkey, made: now, left: RECORDS_PER_SUBKEY })
+            }
+        };
+        kept.left -= 1;
+        Ok((&kept.subkey, nonce))
+    }
+}
+
+impl Kept {
+    fn serves(&self, now: Moment) -> bool {
+        // fmt: R-4, R-5
+        self.left > 0
+            && now.generation == self.made.generation
+            && now.millis.saturating_sub(self.made.millis) < MILLIS_PER_SUBKEY
+    }
+}
+
+/// Records that one subkey seals at most.
+const RECORDS_PER_SUBKEY: u32 = 1 << 12;
+/// Milliseconds that one subkey seals at most: a minute, less what the coarse clock may be behind.
+const MILLIS_PER_SUBKEY: u64 = 60_000 - 20;
