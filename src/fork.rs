@@ -4,7 +4,10 @@
 //! [`generation`] and starts anew when it changed. Beside it stands the cheap clock that the same callers ask.
 //! Floor 0, and the one place of the crate that may be unsafe.
 
-#![allow(unsafe_code, reason = "mmap, madvise and the coarse clock exist in no safe form; every block says why it is sound")]
+#![allow(
+    unsafe_code,
+    reason = "mmap, madvise and the coarse clock exist in no safe form; every block says why it is sound"
+)]
 
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -119,8 +119,8 @@ pub use self::format::{
     stanza::{Recipient, RecipientType},
 };
 pub use self::front::{
-    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, RowKey, SealHandle, SealOptions,
-    Sealer,
+    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, RowKey,
+    SealHandle, SealOptions, Sealer,
 };
 pub use self::secret::{DataKey, Opened};
 
