@@ -59,6 +59,7 @@ impl DataKey {
     }
 
     /// Takes a key from a slice: `None` unless it has exactly 32 bytes. Never padded, never cut.
+    // fmt: K-1
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self::copy_from)

@@ -140,6 +140,16 @@ impl Recipient {
         Some(RecipientType(u16::from_be_bytes(*wanted)))
     }
 
+    /// Whether this can be one of a reader's configured keys at all: it has a name in UTF-8, where its type has one.
+    // fmt: Z-10
+    pub(crate) fn names_a_key(&self) -> bool {
+        match self.recipient_type {
+            RecipientType::PENDING => false,
+            RecipientType::PARENT_KEY | RecipientType::ALL_OF => true,
+            _ => !self.id.is_empty() && std::str::from_utf8(&self.id).is_ok(),
+        }
+    }
+
     /// Bytes of this recipient as a stanza.
     pub(crate) fn stanza_len(&self) -> usize {
         STANZA_START_LEN + self.id.len() + self.params.len() + self.wrap.len()

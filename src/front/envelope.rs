@@ -2,7 +2,7 @@
 
 use super::{
     OpenHandle, RecordKey, SealHandle,
-    opener::{check_header_len, parse_envelope, unwrap},
+    opener::{parse_envelope, unwrap},
     sealer::NewMessage,
 };
 use crate::{
@@ -63,8 +63,7 @@ impl OpenHandle {
         envelope: &[u8],
         context: &EncryptionContext,
     ) -> Result<RecordKey, OpenError> {
-        let (header, body_start, tag) = parse_envelope(envelope)?;
-        check_header_len(&header, &self.options)?;
+        let (header, body_start, tag) = parse_envelope(envelope, self.options.max_header_len)?;
         let accept = self.options.accept_stored_context;
         let (bound, reference) = header.bind_envelope(context, Role::Record, None, accept)?;
         let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;

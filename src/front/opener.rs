@@ -67,7 +67,7 @@ impl OpenHandle {
         context: &EncryptionContext,
     ) -> Result<Opener, OpenError> {
         let MessageStart { header, body_start, body_len } = &start;
-        check_header_len(header, &self.options)?;
+        check_header_len(header.as_bytes().len(), self.options.max_header_len)?;
         if let Some(len) = body_len {
             check_plaintext_len(plaintext_len(*len)?, &self.options)?;
         }
@@ -227,6 +227,10 @@ pub(super) async fn unwrap(
             if recipient.recipient_type() == RecipientType::PENDING {
                 continue;
             }
+            if !recipient.names_a_key() {
+                tally.not_ours(recipient);
+                continue;
+            }
             let key = match provider.unwrap_data_key(recipient, &wrap_context).await {
                 Ok(None) => {
                     tally.not_ours(recipient);
@@ -317,11 +321,10 @@ impl Tally {
     }
 }
 
-pub(super) fn check_header_len(header: &Header, options: &OpenOptions) -> Result<(), OpenError> {
+pub(super) fn check_header_len(len: usize, max: usize) -> Result<(), OpenError> {
     // fmt: M-1, O-3
-    if header.as_bytes().len() > options.max_header_len {
-        let limit = options.max_header_len as u64;
-        return Err(OpenError::LimitExceeded { what: "header (bytes)", limit });
+    if len > max {
+        return Err(OpenError::LimitExceeded { what: "header (bytes)", limit: max as u64 });
     }
     Ok(())
 }
@@ -333,10 +336,14 @@ fn check_plaintext_len(len: u64, options: &OpenOptions) -> Result<(), OpenError>
     Ok(())
 }
 
-/// Parses a key envelope: a header and exactly 72 bytes behind it.
-pub(super) fn parse_envelope(envelope: &[u8]) -> Result<(Header, [u8; BODY_START_LEN], &[u8]), OpenError> {
+/// Parses a key envelope: a header of at most `max_header_len` bytes and exactly 72 bytes behind it.
+pub(super) fn parse_envelope(
+    envelope: &[u8],
+    max_header_len: usize,
+) -> Result<(Header, [u8; BODY_START_LEN], &[u8]), OpenError> {
     let prefix = &envelope[..envelope.len().min(crate::limits::PREFIX_LEN)];
     let len = Header::peek(prefix, Kind::KeyEnvelope)?;
+    check_header_len(len, max_header_len)?;
     let Some((header, body)) = envelope.split_at_checked(len) else {
         return Err(OpenError::Truncated("the key envelope ends inside its header"));
     };

@@ -185,6 +185,22 @@ fn what_a_key_envelope_must_not_have() {
 }
 
 #[test]
+fn only_a_name_in_utf_8_names_a_key() {
+    for (recipient, names_a_key) in [
+        (kwp("k"), true),
+        (recipient(1, "é".as_bytes(), b"", &[1; 40]), true),
+        (recipient(1, b"", b"", &[1; 40]), false),
+        (recipient(1, b"k\xff", b"", &[1; 40]), false),
+        (recipient(0x9000, b"k\xff", b"", &[1]), false),
+        (recipient(0x20, b"", &[1; 8], &[1; 40]), true),
+        (all_of(2, &[kwp("a"), kwp("b")]), true),
+        (pending(1, b"k", b""), false),
+    ] {
+        assert_eq!(recipient.names_a_key(), names_a_key, "{recipient:?}");
+    }
+}
+
+#[test]
 fn the_start_of_a_stanza_is_checked() {
     let take = |start: [u16; 6], rest: &[u8]| take(&mut &raw_stanza(start, rest)[..]).is_ok();
     assert!(take([0x9000, 0, 1, 2, 3, 0], &[0; 6]));
