@@ -1,2 +1,48 @@
-//! (to be written)
-fn main() {}
+//! The program `kuvert`: seals streams and files under key files, and opens, verifies and inspects them.
+//!
+//! Floor 7: stands on the crate's public face only, and has no crypto and no file format of its own. Section 16 of
+//! the format says what every command promises; the operations manual says how to use them.
+
+mod args;
+mod command;
+mod context;
+mod detached;
+mod failure;
+mod inspect;
+mod interrupt;
+mod keygen;
+mod keys;
+mod names;
+mod open;
+mod output;
+mod progress;
+mod seal;
+mod source;
+mod terminal;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    // clap ends the program itself: with 0 after `--help`, with 2 for a call that it does not understand.
+    let arguments = Arguments::parse();
+    interrupt::watch();
+    let done = match arguments.command {
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments),
+        Command::Open(arguments) => open::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}

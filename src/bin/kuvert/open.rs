@@ -1,0 +1,248 @@
+//! `kuvert open`.
+
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::Path;
+
+use kuvert::blocking::OpenHandle;
+use kuvert::io::RangeReader;
+use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener};
+
+use crate::args::{KeyArguments, OpenArguments, PresentedArguments};
+use crate::context::Stored;
+use crate::detached::header_path;
+use crate::failure::{Failure, warn};
+use crate::output::Target;
+use crate::progress::Progress;
+use crate::source::Source;
+use crate::terminal::TextOnly;
+use crate::{context, keys, names};
+
+pub(crate) fn run(arguments: &OpenArguments) -> Result<(), Failure> {
+    let target = Target::new(arguments.output.as_deref(), arguments.force)?;
+    let range = arguments.range.as_deref().map(parse_range).transpose()?;
+    let reading = Reading::new(&arguments.keys, &arguments.context)?;
+    let message = reading.open(arguments.input.as_deref(), arguments.header.as_deref())?;
+    match range {
+        Some(range) => open_range(message, range, &target),
+        // fmt: T-8
+        None if message.source.len().is_some() && !arguments.stream => open_verified(message, &target),
+        None => open_streaming(message, &target),
+    }
+}
+
+/// Keys and context, with which any number of messages can be opened.
+pub(crate) struct Reading<'a> {
+    handle: OpenHandle,
+    key_ids: String,
+    context: kuvert::EncryptionContext,
+    arguments: &'a PresentedArguments,
+}
+
+/// A message whose header is verified, and where its chunks come from.
+pub(crate) struct Message {
+    pub(crate) opener: Opener,
+    pub(crate) source: Source,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) fn new(key: &KeyArguments, arguments: &'a PresentedArguments) -> Result<Self, Failure> {
+        let context = context::presented(&arguments.context)?;
+        let provider = keys::load(key)?;
+        let key_ids = keys::ids(&provider);
+        let options = OpenOptions::default().with_accept_stored_context(arguments.accept_stored_context);
+        let handle = Kuvert::open_only(provider).with_options(options).into();
+        Ok(Self { handle, key_ids, context, arguments })
+    }
+
+    /// Opens a file or standard input up to its first chunk, and warns of what is wrong and yet harmless.
+    pub(crate) fn open(&self, path: Option<&Path>, header: Option<&Path>) -> Result<Message, Failure> {
+        let mut source = Source::open(path)?;
+        if source.is_terminal() {
+            return Err(Failure::usage(
+                "there is nothing to open: name a file, or send one to standard input",
+            ));
+        }
+        let start =
+            read_start(&mut source, header).map_err(|failure| point_to_header(failure, path, header))?;
+        let stored = Stored::of(start.header());
+        let opener = self.handle.opener(start, &self.context).map_err(|error| {
+            let failure = Failure::opening(&error, source.name());
+            let failure = context::explain(failure, &error, &stored, &self.arguments.context);
+            match error {
+                OpenError::KeyUnavailable(_) => failure.advise(format!("keys given: {}", self.key_ids)),
+                _ => failure,
+            }
+        })?;
+        let report = opener.report();
+        // fmt: T-1
+        if report.degraded {
+            warn(&format!(
+                "{}: degraded: one copy of its header is damaged; copy the file, and look at the disk",
+                source.name()
+            ));
+        }
+        if report.unfinished_rewrap {
+            warn(&format!(
+                "{}: a change of its keys was not finished, and former keys still open it",
+                source.name()
+            ));
+        }
+        Ok(Message { opener, source })
+    }
+}
+
+fn read_start(source: &mut Source, header: Option<&Path>) -> Result<MessageStart, Failure> {
+    let is_seekable = source.len().is_some();
+    let start = match header {
+        None if is_seekable => MessageStart::read_seekable(source),
+        None => MessageStart::read(source),
+        Some(path) => {
+            let mut header = Source::open(Some(path))?;
+            let start = if is_seekable {
+                MessageStart::read_detached_seekable(&mut header, source)
+            } else {
+                MessageStart::read_detached(&mut header, source)
+            };
+            return start.map_err(|error| {
+                let name = format!("{} (with header {})", source.name(), header.name());
+                Failure::opening(&error, &name)
+            });
+        }
+    };
+    start.map_err(|error| Failure::opening(&error, source.name()))
+}
+
+/// A body without its header looks like nothing at all: says so where the header lies beside it.
+fn point_to_header(failure: Failure, path: Option<&Path>, header: Option<&Path>) -> Failure {
+    let (Some(path), None) = (path, header) else { return failure };
+    let beside = header_path(path);
+    if failure.category() == kuvert::Category::Malformed && beside.is_file() {
+        return failure
+            .advise(format!("a detached header lies beside it: add --header {}", names::path(&beside)));
+    }
+    let body = path.with_extension("");
+    if failure.category() == kuvert::Category::Usage && header_path(&body) == path && body.is_file() {
+        let (header, body) = (names::path(path), names::path(&body));
+        return failure.advise(format!("kuvert open --header {header} {body}"));
+    }
+    failure
+}
+
+/// One pass: what was written before an error is authentic, and not all there is.
+fn open_streaming(message: Message, target: &Target) -> Result<(), Failure> {
+    let Message { opener, mut source } = message;
+    let name = source.name().to_owned();
+    let progress = progress("opening", source.len(), target);
+    source.show_progress(progress.clone());
+    let mut output = target.create()?;
+    let copied = opener.into_reader(source).copy_to(&mut output);
+    progress.clear();
+    copied.map_err(|error| failed(error, &name))?;
+    output.commit()
+}
+
+/// Two passes: the second begins when the first has verified everything.
+fn open_verified(message: Message, target: &Target) -> Result<(), Failure> {
+    let Message { opener, mut source } = message;
+    let name = source.name().to_owned();
+    let progress = progress("verifying", source.len(), target);
+    source.show_progress(progress.clone());
+    let copied = opener.into_seekable(source).map_err(|error| Failure::opening(&error, &name)).and_then(
+        |mut reader| {
+            let checked = if target.is_terminal() {
+                copy(&mut reader, &mut TextOnly::new(io::sink()))
+            } else {
+                copy(&mut reader, &mut io::sink())
+            };
+            checked.and_then(|()| reader.seek(SeekFrom::Start(0))).map_err(|error| failed(error, &name))?;
+            progress.restart("opening");
+            let mut output = target.create()?;
+            copy(&mut reader, &mut output).map_err(|error| failed(error, &name))?;
+            Ok(output)
+        },
+    );
+    progress.clear();
+    copied?.commit()
+}
+
+fn open_range(message: Message, range: Range<u64>, target: &Target) -> Result<(), Failure> {
+    let Message { opener, source } = message;
+    let name = source.name().to_owned();
+    if source.len().is_none() {
+        return Err(Failure::usage(format!("--range needs a file, and {name} is a stream")));
+    }
+    let failed = |error: OpenError| Failure::opening(&error, &name);
+    let reader = opener.into_ranges(source).map_err(failed)?;
+    let len = reader.plaintext_len().map_err(failed)?;
+    // fmt: T-9
+    if range.end > len {
+        return Err(Failure::usage(format!(
+            "--range ends at {}, and the plaintext has {len} bytes",
+            range.end
+        )));
+    }
+    let mut output = target.create()?;
+    write_range(&reader, range, &mut output, &name)?;
+    output.commit()
+}
+
+fn write_range(
+    reader: &RangeReader<Source>,
+    range: Range<u64>,
+    output: &mut impl Write,
+    name: &str,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; PIECE];
+    let mut at = range.start;
+    while at < range.end {
+        let left = range.end - at;
+        let piece = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        let piece = &mut buffer[..piece];
+        reader.read_exact_at(piece, at).map_err(|error| Failure::opening(&error, name))?;
+        output.write_all(piece).map_err(|error| failed(error, name))?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+fn copy(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Result<()> {
+    loop {
+        let available = match reader.fill_buf() {
+            Ok([]) => return writer.flush(),
+            Ok(available) => available,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        writer.write_all(available)?;
+        let n = available.len();
+        reader.consume(n);
+    }
+}
+
+fn failed(error: io::Error, name: &str) -> Failure {
+    let error = error.downcast::<OpenError>().unwrap_or_else(OpenError::Io);
+    Failure::opening(&error, name)
+}
+
+/// No bar where the plaintext itself goes to the terminal.
+fn progress(what: &'static str, bytes: Option<u64>, target: &Target) -> Progress {
+    if target.is_terminal() { Progress::none() } else { Progress::new(what, bytes) }
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, Failure> {
+    let number = |digits: &str| {
+        digits.parse::<u64>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let ends = text.split_once("..").and_then(|(start, end)| Some(number(start)?..number(end)?));
+    match ends {
+        Some(range) if range.start <= range.end => Ok(range),
+        Some(_) => Err(Failure::usage("--range starts behind its end")),
+        None => Err(Failure::usage(
+            "--range is START..END in bytes of the plaintext, END not included, such as 0..512",
+        )),
+    }
+}
+
+/// Bytes of a range that are opened and written at once.
+const PIECE: usize = 1024 * 1024;
