@@ -42,6 +42,7 @@ impl SealHandle {
             return Err(SealError::Usage("a detached header needs a second output: use `sealer`"));
         }
         let mut source = open_regular(from.as_ref())?;
+        AtomicFile::check(to.as_ref(), self.options.replace_existing)?;
         let sealer = self.sealer(context).await?;
         let target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
         let mut writer = sealer.into_writer(target);
@@ -76,15 +77,16 @@ impl OpenHandle {
         context: &EncryptionContext,
     ) -> Result<OpenReport, OpenError> {
         let mut source = open_regular(from.as_ref())?;
+        AtomicFile::check(to.as_ref(), self.options.replace_existing)?;
         let start = MessageStart::read_seekable_within(&mut source, self.options.max_header_len)?;
         let opener = self.opener(start, context).await?;
         let mut reader = opener.into_seekable(source)?;
         if self.options.verify_first {
-            io::copy(&mut reader, &mut io::sink()).map_err(unwrap_open_error)?;
+            reader.copy_to(&mut io::sink()).map_err(unwrap_open_error)?;
             reader.seek(SeekFrom::Start(0))?;
         }
         let mut target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
-        io::copy(&mut reader, &mut target).map_err(unwrap_open_error)?;
+        reader.copy_to(&mut target).map_err(unwrap_open_error)?;
         target.flush()?;
         target.commit()?;
         reader.report()

@@ -59,6 +59,11 @@ impl AtomicFile {
         Atomic::create(RealDisk, target, replace).map(Self)
     }
 
+    /// Refuses what [`create`](Self::create) would refuse, before any work is done for it.
+    pub(crate) fn check(target: &Path, replace: bool) -> io::Result<()> {
+        RealDisk.check_target(target, replace)
+    }
+
     /// Where the bytes are until [`commit`](Self::commit).
     #[must_use]
     pub fn temporary_path(&self) -> &Path {

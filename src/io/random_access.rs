@@ -5,12 +5,13 @@
 
 use std::{
     fmt,
-    io::{self, BufRead, Read, Seek, SeekFrom},
+    io::{self, BufRead, Read, Seek, SeekFrom, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::{
     OpenReport,
+    blocking::copy_plaintext,
     source::{ReadAt, read_full_at},
 };
 use crate::{
@@ -266,6 +267,19 @@ impl<R: Read + Seek> SeekReader<R> {
     pub fn report(&mut self) -> Result<OpenReport, OpenError> {
         self.verify_length()?;
         Ok(self.report.clone())
+    }
+
+    /// Writes the plaintext from the present position on to `writer`, without a copy in between, and says how many
+    /// bytes that was.
+    ///
+    /// Like [`std::io::copy`], and faster; and unlike it, leaves no plaintext behind on the stack. `Ok` means that the
+    /// message was complete from that position on.
+    ///
+    /// # Errors
+    ///
+    /// What reading, opening or writing fails with. Nothing is lost by an error of either side: call again.
+    pub fn copy_to<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<u64> {
+        copy_plaintext(self, writer)
     }
 
     /// Opens the last chunk, and checks that it ends where the length says.
