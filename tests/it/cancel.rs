@@ -17,7 +17,7 @@ use kuvert::{
 };
 
 use crate::support::cancel::{PATIENCE, Polled, StaleWaker, cancel_at_every_poll, poll_at_most, wait};
-use crate::support::fixture::{context, kuvert, provider, text};
+use crate::support::fixture::{cell, context, kuvert, provider, text};
 use crate::support::io::{catching_scripted, hush_scripted_panics};
 use crate::support::providers::{ALL_KINDS, Answer, Scripted};
 
@@ -34,6 +34,8 @@ struct Stage {
     directory: tempfile::TempDir,
     context: EncryptionContext,
     message: Vec<u8>,
+    envelope: Vec<u8>,
+    record: Vec<u8>,
 }
 
 impl Stage {
@@ -41,10 +43,12 @@ impl Stage {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let context = context();
         let message = wait(kuvert().seal(&text(100), &context)).expect("sealing in memory");
+        let (key, envelope) = wait(kuvert().new_record_key(&context)).expect("a key in memory");
+        let record = key.seal(b"a cell", &cell()).expect("a small record");
         fs::write(directory.path().join("plain"), text(70_000)).expect("a small file");
         wait(kuvert().seal_file(directory.path().join("plain"), directory.path().join("sealed"), &context))
             .expect("sealing a small file");
-        Self { directory, context, message }
+        Self { directory, context, message, envelope, record }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -74,7 +78,7 @@ fn names(directory: &Path) -> Vec<String> {
 /// One async function of the crate, with what its result must be.
 type Operation = (&'static str, for<'a> fn(&'a Kuvert, &'a Stage) -> Work<'a>);
 
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 8] = [
     ("seal", |kuvert, stage| {
         Box::pin(async {
             let sealed = kuvert.seal(b"something", &stage.context).await.expect("sealing in memory");
@@ -102,6 +106,20 @@ const OPERATIONS: [Operation; 6] = [
             let mut opened = Vec::new();
             opener.into_reader(source).copy_to(&mut opened).expect("a whole message");
             assert_eq!(opened, text(100));
+        })
+    }),
+    ("new_record_key", |kuvert, stage| {
+        Box::pin(async {
+            let (key, _) = kuvert.new_record_key(&stage.context).await.expect("a key in memory");
+            let record = key.seal(b"x", &cell()).expect("a small record");
+            assert_eq!(*key.open(&record, &cell()).expect("just sealed"), b"x");
+        })
+    }),
+    ("load_record_key", |kuvert, stage| {
+        Box::pin(async {
+            let key =
+                kuvert.load_record_key(&stage.envelope, &stage.context).await.expect("a whole envelope");
+            assert_eq!(*key.open(&stage.record, &cell()).expect("a whole record"), b"a cell");
         })
     }),
     ("seal_file", |kuvert, stage| {

@@ -4,6 +4,8 @@
 //! one exception is a spare header slot, whose damage is reported as *degraded*. [`Trial`] is the detector, and at the
 //! end it is shown openers that do not verify, which it must find.
 
+mod records;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -19,6 +19,7 @@ use kuvert::{
 use crate::support::anatomy::CHUNK;
 use crate::support::cancel::wait;
 use crate::support::fixture::{SIZES, context, kuvert, provider, text};
+use crate::support::providers::{Answer, Scripted};
 
 /// A directory with an old output in it.
 struct Place(tempfile::TempDir);
@@ -125,6 +126,20 @@ fn an_existing_output_is_kept_unless_it_may_be_replaced() {
     assert_eq!(fs::read(&old).expect("just made"), b"new");
 }
 
+/// A key service is not asked for what cannot be stored.
+#[test]
+fn an_output_that_is_refused_costs_no_key() {
+    let place = Place::new();
+    let plain = place.file("plain", b"new");
+    let sealed = place.sealed("sealed", b"new");
+    let old = place.file("old", OLD);
+    let asked = Kuvert::new(Scripted::new(provider()).always(Answer::Panic));
+    for to in [old.as_path(), place.0.path()] {
+        assert!(seal(&asked, &plain, to).kind().is_some());
+        assert!(unseal(&asked, &sealed, to).kind().is_some());
+    }
+}
+
 #[test]
 fn what_cannot_be_read_or_written_is_said() {
     let place = Place::new();
@@ -181,7 +196,8 @@ fn a_message_that_does_not_open_changes_nothing() {
             }
         }
     }
-    let other_key = Kuvert::new(MemoryProvider::generate("other").expect("a random key"));
+    let other_key = Kuvert::new(MemoryProvider::generate("other").expect("a random key"))
+        .with_open_options(OpenOptions::default().with_replace_existing(true));
     assert_eq!(unseal(&other_key, &sealed, &old).expect_err("no key").category(), Category::KeyUnavailable);
     let other = EncryptionContext::new([("table", "orders")]).expect("a good pair");
     let error = wait(replacing().open_file(&sealed, &old, &other)).expect_err("another context");

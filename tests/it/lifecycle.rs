@@ -8,7 +8,7 @@ use kuvert::{Category, Layout, SealError, SealOptions};
 
 use crate::support::anatomy::CHUNK;
 use crate::support::cancel::wait;
-use crate::support::fixture::{SIZES, context, kuvert, message, text};
+use crate::support::fixture::{SIZES, cell, context, kuvert, message, text};
 use crate::support::ways::{Way, open};
 
 fn writer() -> kuvert::io::SealWriter<Vec<u8>> {
@@ -169,6 +169,29 @@ fn interleaved_messages() {
         let (sealed, _) = writer.finish().expect("in memory");
         assert!(opened(&sealed).expect("finished") == *text);
     }
+}
+
+/// Handles and keys are shared by threads.
+#[test]
+fn many_threads_on_one_handle() {
+    let kuvert = kuvert();
+    let (key, envelope) = wait(kuvert.new_record_key(&context())).expect("a key in memory");
+    std::thread::scope(|scope| {
+        for thread in 0..8_usize {
+            let (kuvert, key, envelope) = (&kuvert, key.clone(), &envelope);
+            scope.spawn(move || {
+                for n in 0..40 {
+                    let plaintext = text(thread * 1_000 + n);
+                    let sealed = wait(kuvert.seal(&plaintext, &context())).expect("in memory");
+                    assert_eq!(*wait(kuvert.open(&sealed, &context())).expect("just sealed"), plaintext);
+                    let record = key.seal(&plaintext, &cell()).expect("a small record");
+                    let loaded =
+                        wait(kuvert.load_record_key(envelope, &context())).expect("a whole envelope");
+                    assert_eq!(*loaded.open(&record, &cell()).expect("just sealed"), plaintext);
+                }
+            });
+        }
+    });
 }
 
 /// The halves can do their half only, which the compiler checks; together they are the whole.

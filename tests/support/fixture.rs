@@ -3,7 +3,7 @@
 //! The wrapping key is known and the data keys are fresh, unless a test brings its own provider.
 
 use kuvert::provider::MemoryProvider;
-use kuvert::{EncryptionContext, Kuvert, Layout, SealOptions};
+use kuvert::{Cell, EncryptionContext, Kuvert, Layout, SealOptions};
 
 use super::anatomy::{CHUNK, SEALED_CHUNK};
 use super::cancel::wait;
@@ -24,6 +24,10 @@ pub fn kuvert() -> Kuvert {
 pub fn context() -> EncryptionContext {
     let stored = EncryptionContext::new([("table", "users")]).expect("within the limits");
     stored.with_required("tenant", "7").expect("within the limits")
+}
+
+pub fn cell() -> Cell<'static> {
+    Cell::new("customers", "email", "42")
 }
 
 /// Plaintext in which every 8 bytes tell where they stand, so that any mix-up shows.

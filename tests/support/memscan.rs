@@ -1,51 +1,17 @@
-//! Looks for known secrets in this process's own memory.
+//! Looks for known secrets in the memory of a child process that waits.
 //!
-//! Needles come masked (each byte XORed with a byte of a random mask), so that the search itself adds no copy; the
-//! scanner reads every writable mapping through `/proc/self/mem` into one buffer, which it skips. Linux only.
+//! Reads every writable mapping of the child through `/proc`, freed memory included. The search runs in the parent, so
+//! that it neither adds a copy nor writes over what it looks for. Linux only.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// A secret to look for, unreadable by itself.
+/// A secret to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needle {
     pub name: String,
-    mask: Vec<u8>,
-    masked: Vec<u8>,
-}
-
-impl Needle {
-    /// From a secret and as many random bytes; the caller wipes the secret.
-    pub fn new(name: impl Into<String>, secret: &[u8], mask: Vec<u8>) -> Self {
-        assert_eq!(secret.len(), mask.len());
-        assert!(secret.len() >= 2 * HALF, "short secrets are found by chance");
-        let masked = secret.iter().zip(&mask).map(|(byte, mask)| byte ^ mask).collect();
-        Self { name: name.into(), mask, masked }
-    }
-
-    /// As one line of text.
-    pub fn to_line(&self) -> String {
-        format!("{} {} {}", self.name, to_hex(&self.mask), to_hex(&self.masked))
-    }
-
-    /// From [`to_line`](Self::to_line).
-    pub fn from_line(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let (name, mask, masked) = (words.next()?, from_hex(words.next()?)?, from_hex(words.next()?)?);
-        Some(Self { name: name.to_owned(), mask, masked })
-    }
-
-    /// The first two bytes in clear: 16 bits give nothing away and let the scan skip almost everything.
-    fn start(&self, at: usize) -> usize {
-        usize::from(self.masked[at] ^ self.mask[at]) << 8
-            | usize::from(self.masked[at + 1] ^ self.mask[at + 1])
-    }
-
-    /// Whether the `len` bytes of the secret from `from` on stand at the start of `memory`.
-    fn matches(&self, memory: &[u8], from: usize, len: usize) -> bool {
-        memory.len() >= len && (0..len).all(|i| memory[i] ^ self.mask[from + i] == self.masked[from + i])
-    }
+    pub secret: Vec<u8>,
 }
 
 /// Where copies were found.
@@ -68,81 +34,78 @@ impl Found {
 /// Bytes of a partial copy that still counts.
 pub const HALF: usize = 16;
 
+/// Counts the copies of every needle in all writable mappings of process `pid`, which must not run meanwhile. `stack` is
+/// an address on the stack of the thread that waits.
+pub fn scan(pid: u32, stack: u64, needles: &[Needle]) -> io::Result<Vec<Found>> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let index = Index::new(needles);
+    let mut found = vec![Found::default(); needles.len()];
+    let mut buffer = vec![0; PIECE + OVERLAP];
+    for region in writable_regions(pid)? {
+        let kind = region.kind(stack);
+        let mut at = region.start;
+        while at < region.end {
+            let wanted = usize::try_from(region.end - at).unwrap_or(usize::MAX).min(buffer.len());
+            // A mapping may have no pages behind it; there is nothing of the child's in it then.
+            let Ok(read) = memory.read_at(&mut buffer[..wanted], at) else { break };
+            let is_last = at + read as u64 >= region.end;
+            let starts = if is_last { read } else { read.min(PIECE) };
+            if starts == 0 {
+                break;
+            }
+            index.count(&buffer[..read], starts, kind, &mut found);
+            at += starts as u64;
+        }
+    }
+    Ok(found)
+}
+
+/// The needles by the first two bytes of each of their parts, so that almost everything is passed over at once.
+struct Index<'a> {
+    needles: &'a [Needle],
+    starts: Vec<Vec<(usize, usize)>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(needles: &'a [Needle]) -> Self {
+        let mut starts = vec![Vec::new(); 1 << 16];
+        for (n, needle) in needles.iter().enumerate() {
+            assert!((2 * HALF..OVERLAP).contains(&needle.secret.len()), "short secrets are found by chance");
+            for at in (0..=needle.secret.len() - HALF).step_by(HALF) {
+                starts[slot(&needle.secret[at..])].push((n, at));
+            }
+        }
+        Self { needles, starts }
+    }
+
+    /// Counts what begins in the first `starts` bytes of `piece`.
+    fn count(&self, piece: &[u8], starts: usize, kind: Kind, found: &mut [Found]) {
+        for offset in 0..starts.min(piece.len().saturating_sub(1)) {
+            for (n, at) in &self.starts[slot(&piece[offset..])] {
+                let secret = &self.needles[*n].secret;
+                let here = &piece[offset..];
+                if *at == 0 && here.starts_with(secret) {
+                    kind.count(&mut found[*n]);
+                } else if here.starts_with(&secret[*at..at + HALF]) {
+                    // A part of a whole copy is counted with that.
+                    let whole = offset.checked_sub(*at).is_some_and(|from| piece[from..].starts_with(secret));
+                    found[*n].halves += usize::from(!whole);
+                }
+            }
+        }
+    }
+}
+
+fn slot(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
 /// One writable mapping.
 #[derive(Debug)]
 struct Region {
     start: u64,
     end: u64,
     name: String,
-}
-
-/// Counts the copies of every needle in all writable mappings of this process. The needles' own names come back with
-/// them, in order.
-pub fn scan(needles: &[Needle]) -> io::Result<Vec<(String, Found)>> {
-    // Everything is allocated before the mappings are listed, so that none appears in mid-scan.
-    let mut found = vec![Found::default(); needles.len()];
-    let mut buffer = vec![0_u8; BUFFER + OVERLAP];
-    let mut starts: Vec<Vec<(usize, usize)>> = vec![Vec::new(); 1 << 16];
-    for (index, needle) in needles.iter().enumerate() {
-        for at in (0..=needle.masked.len() - HALF).step_by(HALF) {
-            starts[needle.start(at)].push((index, at));
-        }
-    }
-    let memory = File::open("/proc/self/mem")?;
-    let own = buffer.as_ptr() as u64..buffer.as_ptr() as u64 + buffer.len() as u64;
-    for region in writable_regions()? {
-        let kind = Kind::of(&region);
-        let mut at = region.start;
-        while at < region.end {
-            let wanted = (region.end - at).min((BUFFER + OVERLAP) as u64) as usize;
-            // A mapping may have no pages behind it; there is nothing of ours in it then.
-            let Ok(read) = memory.read_at(&mut buffer[..wanted], at) else { break };
-            let last = at + read as u64 >= region.end;
-            let scanned = if last { read } else { read.min(BUFFER) };
-            if scanned == 0 {
-                break;
-            }
-            scan_piece(&buffer[..read], scanned, at, &own, needles, &starts, kind, &mut found);
-            at += scanned as u64;
-        }
-    }
-    // Not part of the result, but of the method: a later scan must not find what this one read.
-    buffer.fill(0);
-    std::hint::black_box(&mut buffer);
-    Ok(needles.iter().map(|needle| needle.name.clone()).zip(found).collect())
-}
-
-#[allow(clippy::too_many_arguments, reason = "one loop, split off for its depth")]
-fn scan_piece(
-    piece: &[u8],
-    scanned: usize,
-    base: u64,
-    own: &std::ops::Range<u64>,
-    needles: &[Needle],
-    starts: &[Vec<(usize, usize)>],
-    kind: Kind,
-    found: &mut [Found],
-) {
-    for offset in 0..scanned.min(piece.len().saturating_sub(1)) {
-        let candidates = &starts[usize::from(piece[offset]) << 8 | usize::from(piece[offset + 1])];
-        if candidates.is_empty() || own.contains(&(base + offset as u64)) {
-            continue;
-        }
-        for &(index, at) in candidates {
-            let needle = &needles[index];
-            let here = &piece[offset..];
-            if at == 0 && needle.matches(here, 0, needle.masked.len()) {
-                kind.count(&mut found[index]);
-            } else if needle.matches(here, at, HALF) && !part_of_whole(needle, piece, offset, at) {
-                found[index].halves += 1;
-            }
-        }
-    }
-}
-
-/// Whether the part found at `offset` belongs to a whole copy, which is counted by itself.
-fn part_of_whole(needle: &Needle, piece: &[u8], offset: usize, at: usize) -> bool {
-    offset >= at && needle.matches(&piece[offset - at..], 0, needle.masked.len())
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -152,20 +115,19 @@ enum Kind {
     Other,
 }
 
-impl Kind {
-    /// The main heap and stack are named by the kernel; a thread's stack and a large allocation are both anonymous, and
-    /// told apart by whether this thread's stack pointer is inside.
-    fn of(region: &Region) -> Self {
-        let here = std::ptr::from_ref(&region) as u64;
-        match region.name.as_str() {
-            "[heap]" => Self::Heap,
-            "[stack]" => Self::Stack,
-            _ if (region.start..region.end).contains(&here) => Self::Stack,
-            "" => Self::Heap,
-            _ => Self::Other,
+impl Region {
+    /// The main heap and stack are named by the kernel; a thread's stack and its part of the heap are anonymous.
+    fn kind(&self, stack: u64) -> Kind {
+        match self.name.as_str() {
+            "[stack]" => Kind::Stack,
+            _ if (self.start..self.end).contains(&stack) => Kind::Stack,
+            "" | "[heap]" => Kind::Heap,
+            _ => Kind::Other,
         }
     }
+}
 
+impl Kind {
     fn count(self, found: &mut Found) {
         match self {
             Self::Heap => found.heap += 1,
@@ -175,14 +137,14 @@ impl Kind {
     }
 }
 
-fn writable_regions() -> io::Result<Vec<Region>> {
-    let maps = fs::read_to_string("/proc/self/maps")?;
+fn writable_regions(pid: u32) -> io::Result<Vec<Region>> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let mut regions = Vec::new();
     for line in maps.lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(range), Some(access)) = (words.next(), words.next()) else { continue };
         let name = words.nth(3).unwrap_or("").to_owned();
-        // The kernel's own pages in our space are not readable through the file.
+        // The kernel's own pages in a process are not readable through the file.
         if !access.starts_with("rw") || name.starts_with("[v") {
             continue;
         }
@@ -193,8 +155,8 @@ fn writable_regions() -> io::Result<Vec<Region>> {
     Ok(regions)
 }
 
-/// Bytes read at a time, and how far a piece reaches into the next one so that no needle is cut.
-const BUFFER: usize = 1 << 20;
+/// Bytes searched at a time, and how far a piece reaches into the next one so that no needle is cut.
+const PIECE: usize = 1 << 20;
 const OVERLAP: usize = 4096;
 
 pub fn to_hex(bytes: &[u8]) -> String {
