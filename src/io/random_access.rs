@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::OpenError,
     format::body::plaintext_len,
-    limits::{BODY_START_LEN, CHUNK_LEN, SEALED_CHUNK_LEN},
+    limits::{BODY_START_LEN, CHUNK_LEN, MAX_PLAINTEXT_LEN, SEALED_CHUNK_LEN},
     secret::wipe,
     stream::{GROUP_CHUNKS, chunk::ChunkCipher, open::OpenMachine},
 };
@@ -46,7 +46,7 @@ impl<S: ReadAt> RangeReader<S> {
     ) -> Result<Self, OpenError> {
         let body =
             source.total_len()?.checked_sub(base).ok_or(OpenError::Truncated("the body is missing"))?;
-        report.plaintext_len = plaintext_len(body + BODY_START_LEN as u64)?;
+        report.plaintext_len = plaintext_len(body.saturating_add(BODY_START_LEN as u64))?;
         let reader = Self { source, cipher, report, base, length_verified: AtomicBool::new(false) };
         if !lazy {
             reader.verify_length()?;
@@ -80,8 +80,10 @@ impl<S: ReadAt> RangeReader<S> {
     /// # Errors
     ///
     /// [`OpenError::Tampered`] or [`OpenError::Truncated`] when a chunk that is needed does not verify, in which
-    /// case all of `out` is wiped; [`OpenError::Io`] when reading fails.
+    /// case all of `out` is wiped; [`OpenError::LimitExceeded`] for an offset beyond every possible message;
+    /// [`OpenError::Io`] when reading fails.
     pub fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, OpenError> {
+        check_offset(offset)?;
         let end = offset.saturating_add(out.len() as u64);
         // fmt: B-2
         if end > self.report.plaintext_len {
@@ -195,6 +197,16 @@ impl<S> fmt::Debug for RangeReader<S> {
     }
 }
 
+/// Refuses an offset that no message reaches.
+// fmt: B-4
+fn check_offset(offset: u64) -> Result<u64, OpenError> {
+    if offset <= MAX_PLAINTEXT_LEN { Ok(offset) } else { Err(BEYOND) }
+}
+
+/// The refusal of an offset that no message reaches, or that no 64 bits hold.
+const BEYOND: OpenError =
+    OpenError::LimitExceeded { what: "plaintext offset (bytes)", limit: MAX_PLAINTEXT_LEN };
+
 /// A buffer that held plaintext: wiped on drop.
 struct Scratch(Vec<u8>);
 
@@ -231,7 +243,7 @@ impl<R: Read + Seek> SeekReader<R> {
         let base = inner.stream_position()?;
         let body = inner.seek(SeekFrom::End(0))?.checked_sub(base);
         let body = body.ok_or(OpenError::Truncated("the body is missing"))?;
-        report.plaintext_len = plaintext_len(body + BODY_START_LEN as u64)?;
+        report.plaintext_len = plaintext_len(body.saturating_add(BODY_START_LEN as u64))?;
         let machine = OpenMachine::starting_at(0);
         let mut reader = Self {
             inner,
@@ -387,20 +399,20 @@ impl<R: Read + Seek> Read for SeekReader<R> {
 
 impl<R: Read + Seek> Seek for SeekReader<R> {
     fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
+        let moved = |from: u64, by: i64| match from.checked_add_signed(by) {
+            Some(position) => Ok(position),
+            None if by > 0 => Err(BEYOND),
+            None => Err(OpenError::Usage("seek to a position before the beginning")),
+        };
         let position = match target {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+            SeekFrom::Start(position) => position,
+            SeekFrom::Current(delta) => moved(self.position, delta)?,
             SeekFrom::End(delta) => {
                 self.verify_length()?;
-                self.report.plaintext_len.checked_add_signed(delta)
+                moved(self.report.plaintext_len, delta)?
             }
         };
-        let Some(position) = position else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "seek to a negative or overflowing position",
-            ));
-        };
+        check_offset(position)?;
         if position != self.position {
             self.position = position;
             self.seek_to = Some(position);

@@ -123,10 +123,10 @@ pub(crate) fn kwp(id: &str) -> Recipient {
 
 /// The context of the messages forged here: one stored pair.
 pub(crate) fn context() -> EncryptionContext {
-    EncryptionContext::new([("table", "users")]).unwrap()
+    EncryptionContext::new(STORED).unwrap()
 }
 
-pub(crate) const STORED: [(&str, &str); 1] = [("table", "users")];
+pub(crate) const STORED: [(&str, &str); 1] = [("table", "pl4nted-value")];
 
 /// A kuvert over one key in memory, whose bytes the tests know.
 pub(crate) fn memory() -> Kuvert {
