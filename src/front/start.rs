@@ -56,7 +56,7 @@ impl MessageStart {
     /// [`OpenError::Io`] when reading fails.
     pub fn read<R: Read + ?Sized>(reader: &mut R) -> Result<Self, OpenError> {
         let header = read_header(reader, MAX_HEADER_LEN)?;
-        Self::new(&header, false, None)?.with_body_start(reader)
+        Self::new(&header, false, None, reader)
     }
 
     /// Reads from a source whose end can be found: an impossible length is then told before any key is asked for.
@@ -90,7 +90,7 @@ impl MessageStart {
         H: Read + ?Sized,
         B: Read + ?Sized,
     {
-        Self::new(&read_detached_header(header)?, true, None)?.with_body_start(body)
+        Self::new(&read_detached_header(header)?, true, None, body)
     }
 
     /// The same where the body's end can be found.
@@ -105,7 +105,7 @@ impl MessageStart {
     {
         let header = read_detached_header(header)?;
         let body_len = rest_len(body)?;
-        Self::new(&header, true, Some(body_len))?.with_body_start(body)
+        Self::new(&header, true, Some(body_len), body)
     }
 
     /// [`read_seekable`](Self::read_seekable) of a header no longer than `max_header_len` bytes.
@@ -115,12 +115,28 @@ impl MessageStart {
     {
         let rest = rest_len(reader)?;
         let header = read_header(reader, max_header_len)?;
-        Self::new(&header, false, Some(rest.saturating_sub(header.len() as u64)))?.with_body_start(reader)
+        let body_len = rest.saturating_sub(header.len() as u64);
+        Self::new(&header, false, Some(body_len), reader)
     }
 
-    fn new(header: &[u8], body_beside: bool, body_len: Option<u64>) -> Result<Self, OpenError> {
-        let header = Header::parse_message(header, body_beside, body_len)?;
-        Ok(Self { header, body_start: [0; BODY_START_LEN], body_len })
+    /// Reads the body's first bytes from `body`, then parses: a body that is too short for them is told before the
+    /// stored context is looked at, also where nobody knew the length beforehand.
+    // fmt: O-5
+    fn new<R>(
+        header: &[u8],
+        body_beside: bool,
+        body_len: Option<u64>,
+        body: &mut R,
+    ) -> Result<Self, OpenError>
+    where
+        R: Read + ?Sized,
+    {
+        let mut body_start = [0; BODY_START_LEN];
+        let found = read_up_to(body, &mut body_start)?;
+        let is_cut = found < BODY_START_LEN;
+        let header =
+            Header::parse_message(header, body_beside, if is_cut { Some(found as u64) } else { body_len })?;
+        Ok(Self { header, body_start, body_len })
     }
 
     /// What the header claims. Nothing of it is verified.
@@ -135,14 +151,6 @@ impl MessageStart {
     pub fn chunks_offset(&self) -> u64 {
         let header = if self.header.is_detached() { 0 } else { self.header.as_bytes().len() };
         (header + BODY_START_LEN) as u64
-    }
-
-    fn with_body_start<R: Read + ?Sized>(mut self, reader: &mut R) -> Result<Self, OpenError> {
-        // fmt: O-5
-        if read_up_to(reader, &mut self.body_start)? < BODY_START_LEN {
-            return Err(OpenError::Truncated("the message ends before its first chunk"));
-        }
-        Ok(self)
     }
 }
 
