@@ -21,5 +21,6 @@ pub mod fixture;
 pub mod io;
 pub mod memscan;
 pub mod providers;
+pub mod python;
 pub mod rng;
 pub mod ways;
