@@ -69,6 +69,7 @@ impl OpenHandle {
         let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;
         // fmt: E-7
         unwrapped.verify_empty_body(tag)?;
+        // fmt: E-8: the data key goes no further than this.
         let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
         let salt = body_start.first_chunk().expect("56 bytes begin with 24");
         Ok(RecordKey::new(&schedule.record_key(salt), reference))

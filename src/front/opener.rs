@@ -222,13 +222,9 @@ pub(super) async fn unwrap(
             if tried >= options.max_stanzas_tried {
                 break;
             }
-            // fmt: Z-9, Z-2, O-8: a pending stanza is a name without a key; of the others the provider says which
-            // it is configured with.
-            if recipient.recipient_type() == RecipientType::PENDING {
-                continue;
-            }
+            // fmt: Z-9, Z-2, O-8: a pending stanza names no key that is here; of the others the provider says
+            // which it is configured with.
             if !recipient.names_a_key() {
-                tally.not_ours(recipient);
                 continue;
             }
             let key = match provider.unwrap_data_key(recipient, &wrap_context).await {

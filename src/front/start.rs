@@ -56,7 +56,7 @@ impl MessageStart {
     /// [`OpenError::Io`] when reading fails.
     pub fn read<R: Read + ?Sized>(reader: &mut R) -> Result<Self, OpenError> {
         let header = read_header(reader, MAX_HEADER_LEN)?;
-        Self::new(&header, false, None, reader)
+        Self::new(header, false, None, reader)
     }
 
     /// Reads from a source whose end can be found: an impossible length is then told before any key is asked for.
@@ -90,7 +90,7 @@ impl MessageStart {
         H: Read + ?Sized,
         B: Read + ?Sized,
     {
-        Self::new(&read_detached_header(header)?, true, None, body)
+        Self::new(read_detached_header(header)?, true, None, body)
     }
 
     /// The same where the body's end can be found.
@@ -105,7 +105,7 @@ impl MessageStart {
     {
         let header = read_detached_header(header)?;
         let body_len = rest_len(body)?;
-        Self::new(&header, true, Some(body_len), body)
+        Self::new(header, true, Some(body_len), body)
     }
 
     /// [`read_seekable`](Self::read_seekable) of a header no longer than `max_header_len` bytes.
@@ -116,14 +116,14 @@ impl MessageStart {
         let rest = rest_len(reader)?;
         let header = read_header(reader, max_header_len)?;
         let body_len = rest.saturating_sub(header.len() as u64);
-        Self::new(&header, false, Some(body_len), reader)
+        Self::new(header, false, Some(body_len), reader)
     }
 
     /// Reads the body's first bytes from `body`, then parses: a body that is too short for them is told before the
     /// stored context is looked at, also where nobody knew the length beforehand.
     // fmt: O-5
     fn new<R>(
-        header: &[u8],
+        header: Vec<u8>,
         body_beside: bool,
         body_len: Option<u64>,
         body: &mut R,

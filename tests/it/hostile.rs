@@ -12,6 +12,8 @@ pub(crate) mod forge;
 mod headers;
 #[path = "hostile/keys.rs"]
 mod keys;
+#[path = "hostile/records.rs"]
+mod records;
 #[path = "hostile/sources.rs"]
 mod sources;
 

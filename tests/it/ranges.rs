@@ -7,6 +7,7 @@ use std::io::{BufRead, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kuvert::io::{RangeReader, ReadAt, SeekReader};
+use kuvert::limits::MAX_PLAINTEXT_LEN;
 use kuvert::{Category, Layout, MessageStart, OpenError, OpenOptions, Opener};
 use proptest::prelude::*;
 
@@ -56,7 +57,9 @@ impl Model<'_> {
         &self.text[from..to]
     }
 
+    /// Anywhere that a message of some length could reach.
     fn seek(&mut self, target: Option<u64>) -> Option<u64> {
+        let target = target.filter(|at| *at <= MAX_PLAINTEXT_LEN);
         self.at = target?;
         target
     }
@@ -189,8 +192,12 @@ fn ranges_between_all_borders() {
                     check_range(&reader, &text, *from as u64, to - from);
                 }
             }
-            check_range(&reader, &text, u64::MAX, 10);
-            check_range(&reader, &text, u64::MAX - 5, 10);
+            check_range(&reader, &text, MAX_PLAINTEXT_LEN, 10);
+            check_range(&reader, &text, MAX_PLAINTEXT_LEN - 5, 10);
+            for beyond in [MAX_PLAINTEXT_LEN + 1, u64::MAX - 5, u64::MAX] {
+                let refused = reader.read_at(&mut [0; 10], beyond).expect_err("no message reaches there");
+                assert_eq!(refused.category(), Category::LimitExceeded);
+            }
         }
     }
 }

@@ -256,7 +256,7 @@ fn line_46_an_all_of_is_opened_by_no_member_alone() {
     wrap.extend(stanza(&kwp("k2")));
     wrap.extend([0x66; 40]);
     let all_of = Recipient::new(RecipientType::ALL_OF, [], [], wrap);
-    let message = Forged::with(&[all_of.clone()]).message(&body());
+    let message = Forged::with(std::slice::from_ref(&all_of)).message(&body());
     assert_eq!(told(open(&provider.kuvert(), &message)), KEY_UNAVAILABLE);
     assert_eq!(provider.calls(), 0);
     let beside = Forged::with(&[all_of, kwp("k1")]).message(&body());

@@ -80,7 +80,7 @@ fn open(input: &Input, kind: Kind) -> Result<(), OpenError> {
     match kind {
         Kind::Message => header.bind(&input.presented, false).map(|_| ())?,
         Kind::KeyEnvelope => {
-            header.bind_envelope(&input.presented, Role::Record, Some(7), false).map(|_| ())?
+            header.bind_envelope(&input.presented, Role::Record, Some(7), false).map(|_| ())?;
         }
     }
     header.usable_slots().map(|_| ())
