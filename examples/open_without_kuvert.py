@@ -16,8 +16,7 @@ How a message opens (numbers are sections of the manual):
     our key file is unwrapped by AES-KWP; other types need a KMS or an HSM and are left alone here.
  4. The commitment in front of the body tells whether data key and context are the right ones (4, 7).
  5. Only the data key can check the slots' MACs, so this comes now: nobody exchanged the list of recipients (7).
- 6. The body is a Cobblestone-256 message, which the cryptography package knows. Its last chunk is always shorter than
-    16 KiB, so an input that was cut is told from a complete one.
+ 6. The body is a Cobblestone-256 message. Its last chunk is always shorter than 16 KiB, so a cut input shows.
 
 The exit status is kuvert's (11). What is written was verified, but it is complete only if the status is 0.
 """
@@ -316,7 +315,7 @@ def pieces(options):
     if options.record is not None:
         require(options.envelope, "--record wants --envelope", "usage")
         opener = open_envelope(open(options.envelope, "rb").read(), keys, presented, accept_stored=accept)
-        return [open_record(bytes.fromhex(options.record), opener, [os.fsencode(part) for part in options.part])]
+        return [open_record(bytes.fromhex(options.record), opener, options.part)]
     source = sys.stdin.buffer if options.input == "-" else open(options.input, "rb")
     size = os.path.getsize(options.input) if os.path.isfile(options.input) else None
     header = open(options.header, "rb").read(MAX_HEADER + 1) if options.header else None
@@ -333,7 +332,8 @@ def main():
     parser.add_argument("--header", metavar="FILE", help="a detached header; the input is then the body")
     parser.add_argument("--record", metavar="HEX", help="a record, instead of an input")
     parser.add_argument("--envelope", metavar="FILE", help="the record's key envelope")
-    parser.add_argument("--part", action="append", default=[], help="of the record's place: table, column, row")
+    parser.add_argument("--part", action="append", default=[], type=os.fsencode, help="table, column, row, in order")
+    parser.add_argument("--part-hex", dest="part", action="append", type=bytes.fromhex, metavar="HEX", help="odd ones")
     parser.add_argument("input", nargs="?", default="-")
     try:
         sys.stdout.buffer.writelines(pieces(parser.parse_args()))

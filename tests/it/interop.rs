@@ -258,6 +258,7 @@ fn the_example_rescues_from_its_command_line() {
     words.extend(["--part", "customers", "--part", "email", "--part"]);
     rig.cli(&[&words[..], &["C-42"]].concat(), None, 0, b"anna@example.se");
     rig.cli(&[&words[..], &["C-43"]].concat(), None, 4, b"");
+    rig.cli(&[&words[..words.len() - 1], &["--part-hex", "432d3432"]].concat(), None, 0, b"anna@example.se");
 }
 
 /// A key file, a directory, the crate and the interpreter.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The Python reader and writer for other programs' tests: one request a line on stdin, one answer a line on stdout.
 
-Both are JSON; bytes are hexadecimal, or the path of a file. A request names what to do; an answer holds "error" where the
-request itself could not be carried out (a bug of the test), and otherwise at least "category": "ok" or a refusal's.
+Both are JSON; bytes are hexadecimal, or the path of a file. A request names what to do; an answer holds "error" where
+the request itself could not be carried out (a bug of the test), and else at least "category": "ok" or a refusal's.
 
     open          keys, message, header?, context, accept_stored?, stream?, out?    the reader, into a file if `out`
     write         keys, layout, plaintext, stored, required, seed, out, header_out?  the writer, sealed by the first key
@@ -11,6 +11,7 @@ request itself could not be carried out (a bug of the test), and otherwise at le
     open_record   keys, envelope, context, record, parts                             the reader
     cli           args, stdin?, out                                                  the reader's command line
 """
+
 import hashlib
 import io
 import json
@@ -43,15 +44,28 @@ def do_open(request):
     header = read_file(request["header"]) if request.get("header") else None
     digest, length = hashlib.sha256(), 0
     with open(request["message"], "rb") as source, open(request.get("out") or os.devnull, "wb") as out:
-        opener = reader.Opener(source.read, keys_of(request), reader.check_presented(pairs(request["context"])), size=size,
-                               header=header, check=check_stanza, accept_stored=request.get("accept_stored", False))
+        opener = reader.Opener(
+            source.read,
+            keys_of(request),
+            reader.check_presented(pairs(request["context"])),
+            size=size,
+            header=header,
+            check=check_stanza,
+            accept_stored=request.get("accept_stored", False),
+        )
         for piece in opener.plaintext():
             digest.update(piece)
             length += len(piece)
             out.write(piece)
     kind, name = opener.opened_by
-    return {"len": length, "sha256": digest.hexdigest(), "generation": opener.generation, "degraded": opener.degraded,
-            "opened_by": f"{kind:04x} {name.decode()}", "calls": opener.calls}
+    return {
+        "len": length,
+        "sha256": digest.hexdigest(),
+        "generation": opener.generation,
+        "degraded": opener.degraded,
+        "opened_by": f"{kind:04x} {name.decode()}",
+        "calls": opener.calls,
+    }
 
 
 def material(request, **other):
@@ -98,8 +112,12 @@ def do_write_record(request):
 
 
 def do_open_record(request):
-    opener = reader.open_envelope(bytes.fromhex(request["envelope"]), keys_of(request),
-                                  reader.check_presented(pairs(request["context"])), check=check_stanza)
+    opener = reader.open_envelope(
+        bytes.fromhex(request["envelope"]),
+        keys_of(request),
+        reader.check_presented(pairs(request["context"])),
+        check=check_stanza,
+    )
     plaintext = reader.open_record(bytes.fromhex(request["record"]), opener, parts_of(request), 64 * 2**20)
     return {"plaintext": plaintext.hex(), "reference": opener.reference.decode()}
 
@@ -130,8 +148,14 @@ def do_cli(request):
     return {"status": status, "stderr": errors.getvalue()}
 
 
-DO = {"open": do_open, "write": do_write, "record_key": do_record_key, "write_record": do_write_record,
-      "open_record": do_open_record, "cli": do_cli}
+DO = {
+    "open": do_open,
+    "write": do_write,
+    "record_key": do_record_key,
+    "write_record": do_write_record,
+    "open_record": do_open_record,
+    "cli": do_cli,
+}
 
 
 def main():

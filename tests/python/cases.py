@@ -1,4 +1,5 @@
 """What the vectors share: keys, materials, and how a case is written down."""
+
 import hashlib
 
 import kuvert_writer as w
@@ -39,8 +40,8 @@ def kwp(m, key=KEY, name=None, dek=None):
 
 
 def add(name, comment, data, kind="message", expect="ok", keys=(KEY,), context=None, lines=(), **fields):
-    """Writes a case down. `context` is what is presented; names of `fields` have hyphens in the file; `lines` are as they
-    stand there."""
+    """Writes a case down. `context` is what is presented; names of `fields` have hyphens in the file; `lines` are as
+    they stand there."""
     assert name not in VECTORS, name
     text = [("comment", part) for part in comment.split("\n")]
     text += [("kind", kind), ("expect", expect)]
@@ -64,8 +65,16 @@ def pair_line(name, value):
 
 def ok(name, comment, data, plaintext, generation=1, opened_by=f"0001 {KEY}", **fields):
     """A message that opens."""
-    add(name, comment, data, generation=generation, opened_by=opened_by, plaintext_len=len(plaintext),
-        plaintext_sha256=hashlib.sha256(plaintext).hexdigest(), **fields)
+    add(
+        name,
+        comment,
+        data,
+        generation=generation,
+        opened_by=opened_by,
+        plaintext_len=len(plaintext),
+        plaintext_sha256=hashlib.sha256(plaintext).hexdigest(),
+        **fields,
+    )
 
 
 def bad(name, comment, data, category, before_key=True, **fields):

@@ -1,4 +1,5 @@
 """Runs the Python reader over vectors: every outcome that a vector states, from a known length and as a stream."""
+
 import hashlib
 import io
 
@@ -32,10 +33,17 @@ def open_message(vector, is_stream):
         opener = reader.Opener.__new__(reader.Opener)
         opener.calls = 0
         made.append(opener)
-        opener.__init__(read, keys_of(vector), reader.check_presented(vector.context()),
-                        size=None if is_stream else len(data), header=header, check=check_stanza,
-                        accept_stored=vector.flag("accept-stored"), least_generation=vector.number("min-generation", 0),
-                        max_header=vector.number("max-header-len", reader.MAX_HEADER))
+        opener.__init__(
+            read,
+            keys_of(vector),
+            reader.check_presented(vector.context()),
+            size=None if is_stream else len(data),
+            header=header,
+            check=check_stanza,
+            accept_stored=vector.flag("accept-stored"),
+            least_generation=vector.number("min-generation", 0),
+            max_header=vector.number("max-header-len", reader.MAX_HEADER),
+        )
         for piece in opener.plaintext():
             pieces.append(piece)
         return opener
@@ -76,14 +84,22 @@ def check_plaintext(vector, plaintext):
 
 
 def open_envelope(vector, data, role, reference=None):
-    return reader.open_envelope(data, keys_of(vector), reader.check_presented(vector.context()), check=check_stanza,
-                                role=role.encode(), reference=reference, accept_stored=vector.flag("accept-stored"))
+    return reader.open_envelope(
+        data,
+        keys_of(vector),
+        reader.check_presented(vector.context()),
+        check=check_stanza,
+        role=role.encode(),
+        reference=reference,
+        accept_stored=vector.flag("accept-stored"),
+    )
 
 
 def check_envelope(vector):
     reference = vector.one("reference")
-    category, opener = outcome(lambda: open_envelope(
-        vector, vector.data, vector.one("role"), reference and reference.encode()))
+    category, opener = outcome(
+        lambda: open_envelope(vector, vector.data, vector.one("role"), reference and reference.encode())
+    )
     assert category == vector.one("expect"), category
     if opener:
         check_opened(vector, opener)
@@ -116,8 +132,13 @@ def check_key_file(vector):
     assert category != "ok" or [name.decode() for name in keys] == vector.all("key-id"), "key-id"
 
 
-CHECKS = {"message": check_message, "envelope": check_envelope, "record": check_record, "context": check_context,
-          "key-file": check_key_file}
+CHECKS = {
+    "message": check_message,
+    "envelope": check_envelope,
+    "record": check_record,
+    "context": check_context,
+    "key-file": check_key_file,
+}
 
 
 def check(raw):

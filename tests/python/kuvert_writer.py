@@ -4,6 +4,7 @@ It shares no code with the reader in examples/: where the two agree, they agree 
 from randomness that the caller gives, so the same call gives the same bytes; and every field can be given a wrong
 value while all others, the MAC included, stay consistent with it, so that a file can have exactly one fault.
 """
+
 import base64
 import hashlib
 import hmac
@@ -207,7 +208,7 @@ class Material:
     def chunks(self, plaintext):
         key, base_nonce, _ = self.keys()
         count = len(plaintext) // CHUNK + 1
-        return [seal_chunk(key, base_nonce, i, plaintext[i * CHUNK:(i + 1) * CHUNK]) for i in range(count)]
+        return [seal_chunk(key, base_nonce, i, plaintext[i * CHUNK : (i + 1) * CHUNK]) for i in range(count)]
 
     def body(self, plaintext):
         return self.body_start + b"".join(self.chunks(plaintext))

@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Makes tests/vectors/*.kvv, byte for byte the same every time, and runs the Python reader over each.
 
-    make_vectors.py            writes what is missing; a vector that exists with other bytes is an error
-    make_vectors.py --force    replaces such ones: only before their release, a released vector is never edited
-    make_vectors.py --check    writes nothing, fails if a file is missing, different, or of no case
-    make_vectors.py --example  prints the worked example that the manual's section 18 holds
+make_vectors.py            writes what is missing; a vector that exists with other bytes is an error
+make_vectors.py --force    replaces such ones: only before their release, a released vector is never edited
+make_vectors.py --check    writes nothing, fails if a file is missing, different, or of no case
+make_vectors.py --example  prints the worked example that the manual's section 18 holds
 """
+
 import pathlib
 import sys
 import traceback
 
 import cases
 import cases_body
+import cases_envelopes
 import cases_header
 import cases_ok
+import cases_records
 import cases_slots
-import cases_small
+import cases_texts
 import worked_example
 from check_vectors import check
 
@@ -28,7 +31,7 @@ def main(words):
     if "--example" in words:
         print(worked_example.make(), end="")
         return 0
-    for module in (cases_ok, cases_header, cases_slots, cases_body, cases_small):
+    for module in (cases_ok, cases_header, cases_slots, cases_body, cases_envelopes, cases_records, cases_texts):
         module.make()
     faults = []
     worked_example.check_primitives()

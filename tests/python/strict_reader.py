@@ -1,8 +1,9 @@
-"""The reader of examples/open_without_kuvert.py, taught the form of every stanza type, so that it can judge all vectors.
+"""The reader of examples/open_without_kuvert.py, taught the form of every stanza type: it can judge all vectors.
 
 The example leaves types other than 0x0001 alone, which is what a rescuer needs; a strict reader must refuse what
 cannot be (sections 3, 9 and 15 of the manual).
 """
+
 import importlib.util
 import pathlib
 import sys

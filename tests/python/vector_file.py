@@ -48,5 +48,8 @@ class Vector:
         return pairs
 
     def parts(self):
-        return [bytes.fromhex(value) if name == "part-hex" else value.encode()
-                for name, value in self.fields if name in ("part", "part-hex")]
+        return [
+            bytes.fromhex(value) if name == "part-hex" else value.encode()
+            for name, value in self.fields
+            if name in ("part", "part-hex")
+        ]
