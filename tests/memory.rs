@@ -5,7 +5,7 @@
 //! process still has) for whole keys and for each 16 bytes of them. While something is in use, the search must find it;
 //! after the drop it must find nothing; and a planted leak must be seen.
 //!
-//! What this cannot see: registers, pages that were swapped out or given back to the system, what the kernel keeps (page
+//! What this cannot see: registers, pages that were swapped out or unmapped, what the kernel keeps (page
 //! cache, pipes), keys in another form than their bytes (key schedules beyond their first round, hash states), and
 //! what another compiler or another machine makes of the same source. The claim is for the default backend, on Linux:
 //! `ring` and RustCrypto leave copies on the stack, which the manual says.

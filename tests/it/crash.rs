@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use kuvert::{OpenOptions, SealOptions};
 
 use crate::support::cancel::wait;
-use crate::support::fixture::{context, kuvert};
+use crate::support::fixture::{KEY_ID, WRAPPING_KEY, context, kuvert, write_key_file};
 use crate::support::rng::Rng;
 
 /// Tells the child what to do: the directory, and what to write how.
@@ -166,6 +166,52 @@ struct Litter {
     found: usize,
     partial: usize,
     whole: usize,
+}
+
+/// The program `kuvert` is killed at any time, also before and after it works. Built with the feature `cli` only.
+#[test]
+fn the_program_killed_two_hundred_times() {
+    let Some(program) = option_env!("CARGO_BIN_EXE_kuvert") else {
+        println!("skipped: the program is built with the feature `cli`");
+        return;
+    };
+    let mut rng = Rng::new("killing the program");
+    let directory = prepare(Job::Seal);
+    // Under a name that the judge passes over.
+    write_key_file(&directory.path().join("plain-key"), KEY_ID, &WRAPPING_KEY);
+    let (mut running, mut inside) = (0, 0);
+    for n in 0..200 {
+        let mut child = Command::new(program)
+            .args([
+                "seal",
+                "-k",
+                "plain-key",
+                "-c",
+                "table=users",
+                "-r",
+                "tenant=7",
+                "--force",
+                "-o",
+                "target",
+            ])
+            .arg(format!("plain-{}", n % LENGTHS.len()))
+            .current_dir(directory.path())
+            .env_remove("KUVERT_KEYS")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        std::thread::sleep(Duration::from_micros(rng.below(25_000) as u64));
+        child.kill().expect("it may have ended by itself");
+        let output = child.wait_with_output().expect("killed or ended");
+        let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(libc::SIGKILL);
+        assert!(killed || output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        running += usize::from(killed);
+        inside +=
+            judge(Job::Seal, directory.path()).unwrap_or_else(|fault| panic!("kill {n}: {fault}")).found;
+    }
+    println!("200 runs, {running} killed, {inside} of them between the first write and the rename");
+    assert!(running > 20, "only {running} were killed");
 }
 
 /// Kills `times` times and judges after each. The first fault ends it.

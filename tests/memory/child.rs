@@ -210,6 +210,7 @@ fn seal(stage: &Stage) {
     // The plaintext lies in the writer's buffer until its chunk is full.
     stage.scan("alive:body,kek,text-small");
     writer.finish().unwrap();
+    drop(stage.sealing(&kuvert, &stage.text("small").0));
     drop(stage.sealing(&kuvert, &stage.text("large").0));
     stage.sealing(&kuvert, &stage.text("small").0).abort();
     let mut writer = stage.sealing(&kuvert, &[]);

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use aws_lc_rs::cmac;
-use base64ct::{Base64, Encoding};
 use kuvert::provider::MemoryProvider;
 use kuvert::{Cell, Kuvert};
-use sha2::{Digest, Sha256};
 
 use crate::child::{DIRECTORY, KEY_ID, MASK, SCENARIO, SCENARIOS, context};
 use crate::support::anatomy::{Anatomy, Schedule};
 use crate::support::cancel::wait;
+use crate::support::fixture::{key_file_text, write_key_file};
 use crate::support::memscan::{Found, Needle, from_hex, scan};
 use crate::support::rng::Rng;
 
@@ -80,12 +79,9 @@ fn xaes_subkey(key: &[u8; 32], nonce: &[u8; 12]) -> [u8; 32] {
 fn prepare(directory: &Path, rng: Rng) -> Known {
     let mut known = Known { secrets: vec![], messages: vec![], records: vec![], data_keys: vec![], rng };
     let wrapping_key: [u8; 32] = known.rng.bytes(32).try_into().expect("32 bytes");
-    let check = Sha256::digest([b"kuvert-key-v1", KEY_ID.as_bytes(), &wrapping_key].concat());
-    let line = Base64::encode_string(&[&wrapping_key[..], &check[..4]].concat());
-    assert_eq!(line.len(), 48);
-    std::fs::write(directory.join("key"), format!("# a key of this test\nkuvert-key-v1:{KEY_ID}:{line}\n"))
-        .unwrap();
-    restrict(&directory.join("key"));
+    write_key_file(&directory.join("key"), KEY_ID, &wrapping_key);
+    let text = key_file_text(KEY_ID, &wrapping_key);
+    let line = text.trim_end().rsplit(':').next().unwrap();
     known.add("kek".to_owned(), &wrapping_key);
     known.add("kek-base64".to_owned(), line.as_bytes());
 
@@ -117,11 +113,6 @@ fn prepare(directory: &Path, rng: Rng) -> Known {
     known
 }
 
-fn restrict(path: &Path) {
-    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(path, owner_only).unwrap();
-}
-
 /// Runs one scenario and gives back all its scans.
 fn run(scenario: &'static str) -> Vec<Scan> {
     let directory = tempfile::tempdir().unwrap();
@@ -129,6 +120,8 @@ fn run(scenario: &'static str) -> Vec<Scan> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child::child", "--nocapture", "--test-threads=1"])
         .env(SCENARIO, scenario)
+        // The C library gives no freed memory back to the system, so that nothing escapes the search that way.
+        .env("GLIBC_TUNABLES", NOTHING_GIVEN_BACK)
         .env(DIRECTORY, directory.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -140,6 +133,9 @@ fn run(scenario: &'static str) -> Vec<Scan> {
     assert!(!scans.is_empty(), "{scenario}: nothing was scanned");
     scans
 }
+
+const NOTHING_GIVEN_BACK: &str =
+    "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=2147483648:glibc.malloc.arena_max=1";
 
 /// Answers the child until it ends.
 fn converse(child: &mut Child, known: &mut Known) -> Vec<Scan> {

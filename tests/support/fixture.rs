@@ -2,8 +2,10 @@
 //!
 //! The wrapping key is known and the data keys are fresh, unless a test brings its own provider.
 
+use base64ct::{Base64, Encoding};
 use kuvert::provider::MemoryProvider;
 use kuvert::{Cell, EncryptionContext, Kuvert, Layout, SealOptions};
+use sha2::{Digest, Sha256};
 
 use super::anatomy::{CHUNK, SEALED_CHUNK};
 use super::cancel::wait;
@@ -14,6 +16,22 @@ pub const WRAPPING_KEY: [u8; 32] = *b"a wrapping key that is no secret";
 
 pub fn provider() -> MemoryProvider {
     MemoryProvider::from_keys([(KEY_ID, WRAPPING_KEY)]).expect("one well-named key")
+}
+
+/// The text of a key file with one key.
+pub fn key_file_text(id: &str, key: &[u8; 32]) -> String {
+    let check = Sha256::digest([b"kuvert-key-v1", id.as_bytes(), key].concat());
+    let line = Base64::encode_string(&[&key[..], &check[..4]].concat());
+    format!("# a key of the tests\nkuvert-key-v1:{id}:{line}\n")
+}
+
+/// Writes it as a file that only its owner may read.
+#[cfg(unix)]
+pub fn write_key_file(path: &std::path::Path, id: &str, key: &[u8; 32]) {
+    let mut options = std::fs::OpenOptions::new();
+    std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+    let mut file = options.open(path).expect("a new file");
+    std::io::Write::write_all(&mut file, key_file_text(id, key).as_bytes()).expect("a working disk");
 }
 
 pub fn kuvert() -> Kuvert {

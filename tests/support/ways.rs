@@ -27,6 +27,8 @@ pub enum Way {
     Seek,
     /// `SeekReader` that did not.
     SeekLazy,
+    /// `SeekReader::copy_to`.
+    SeekCopy,
     /// `RangeReader` that verified the length first.
     Ranges,
     /// `RangeReader` that did not.
@@ -34,7 +36,7 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Whole,
         Self::Read,
         Self::ReadLarge,
@@ -42,6 +44,7 @@ impl Way {
         Self::Copy,
         Self::Seek,
         Self::SeekLazy,
+        Self::SeekCopy,
         Self::Ranges,
         Self::RangesLazy,
     ];
@@ -97,11 +100,14 @@ fn open_into(
             }
             Ok(Some(reader.report()))
         }
-        Way::Seek | Way::SeekLazy => {
+        Way::Seek | Way::SeekLazy | Way::SeekCopy => {
             let mut source = Cursor::new(message);
             let start = MessageStart::read_seekable(&mut source)?;
             let mut reader = opener(kuvert, start, context, way == Way::SeekLazy)?.into_seekable(source)?;
-            read(&mut reader, 5000, out)?;
+            match way {
+                Way::SeekCopy => drop(reader.copy_to(out)?),
+                _ => read(&mut reader, 5000, out)?,
+            }
             reader.report().map(Some)
         }
         Way::Ranges | Way::RangesLazy => {
