@@ -205,6 +205,20 @@ def envelope_faults():
     wrong = w.message(m, [Slot([w.stanza(w.KWP, KEY.encode(), b"", bytes(40))])], b"")
     refused("envelope-wrong-key", "our key's name, another key's wrap", wrong, "wrong-key", before_key=False, calls=1)
     as_message = w.Material(m.dek, m.salt, m.stored, kind=1)
+    refused(
+        "limit-envelope",
+        "a header one byte longer than this reader allows",
+        whole,
+        "limit-exceeded",
+        max_header_len=218,
+    )
+    refused(
+        "first-envelope-limit-truncated",
+        "two faults: the reader's limit, then the header's end",
+        whole[:100],
+        "limit-exceeded",
+        max_header_len=218,
+    )
     crossed = w.header(m, [Slot([kwp(m)])]) + as_message.body(b"")
     refused(
         "envelope-body-of-message",

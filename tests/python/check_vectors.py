@@ -92,6 +92,7 @@ def open_envelope(vector, data, role, reference=None):
         role=role.encode(),
         reference=reference,
         accept_stored=vector.flag("accept-stored"),
+        max_header=vector.number("max-header-len", reader.MAX_HEADER),
     )
 
 
