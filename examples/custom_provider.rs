@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("sealed {} bytes through {:?}", sealed.len(), service.describe().keys[0].id);
 
     service.is_disabled.store(true, SeqCst);
-    let error = kuvert.open(&sealed, &context).unwrap_err();
+    let error = kuvert.open(&sealed, &context).expect_err("the key is disabled");
     println!("with the key disabled: {error}");
     assert_eq!(error.category(), kuvert::Category::KeyUnavailable);
     Ok(())

@@ -104,6 +104,7 @@ impl<T: Zeroize> Opened<T> {
     }
 
     /// Takes the value out. It is then the caller's to wipe.
+    #[allow(clippy::missing_panics_doc, reason = "the value is there until it is taken here")]
     #[must_use]
     pub fn into_inner(mut self) -> T {
         self.0.take().expect("the value is only taken here, by value")

@@ -58,6 +58,7 @@ impl OpenHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
+    #[allow(clippy::missing_panics_doc, reason = "56 bytes always begin with 24")]
     pub async fn load_record_key(
         &self,
         envelope: &[u8],

@@ -34,6 +34,7 @@ impl OpenHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
+    #[allow(clippy::missing_panics_doc, reason = "the chunks of a slice begin within it")]
     pub async fn open(
         &self,
         message: &[u8],

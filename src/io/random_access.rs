@@ -82,6 +82,7 @@ impl<S: ReadAt> RangeReader<S> {
     /// [`OpenError::Tampered`] or [`OpenError::Truncated`] when a chunk that is needed does not verify, in which
     /// case all of `out` is wiped; [`OpenError::LimitExceeded`] for an offset beyond every possible message;
     /// [`OpenError::Io`] when reading fails.
+    #[allow(clippy::missing_panics_doc, reason = "no longer than the caller's buffer")]
     pub fn read_at(&self, out: &mut [u8], offset: u64) -> Result<usize, OpenError> {
         check_offset(offset)?;
         let end = offset.saturating_add(out.len() as u64);
