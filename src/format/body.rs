@@ -9,13 +9,12 @@ use crate::{
 
 /// The plaintext's length, from the body's: the one that every chunk's tag will have to confirm.
 ///
-/// A length that no body has is refused, in this order: shorter than an empty body, a last chunk that is
-/// missing or shorter than its tag, more chunks than there can be.
+/// A length that no body has is refused, in this order: no first chunk, a last chunk that is missing or shorter
+/// than its tag, more chunks than there can be.
 // fmt: O-4, N-6
 pub(crate) fn plaintext_len(body_len: u64) -> Result<u64, OpenError> {
-    let Some(chunks_len) = body_len.checked_sub(BODY_START_LEN as u64).filter(|&len| len >= TAG_LEN as u64)
-    else {
-        return Err(OpenError::Truncated("the body is shorter than that of an empty message"));
+    let Some(chunks_len) = body_len.checked_sub(BODY_START_LEN as u64) else {
+        return Err(OpenError::Truncated("the body ends before its first chunk"));
     };
     let (full, last) = (chunks_len / SEALED_CHUNK_LEN as u64, chunks_len % SEALED_CHUNK_LEN as u64);
     let Some(last) = last.checked_sub(TAG_LEN as u64) else {

@@ -25,6 +25,28 @@ use crate::{error::OpenError, limits::PREFIX_LEN};
 /// A parsed header. **Nothing in it is verified**: it is what whoever wrote the bytes claims.
 ///
 /// Good for choosing a key, for diagnostics and for inventories; never for decisions about trust.
+///
+/// # Examples
+///
+/// ```
+/// use kuvert::{ClaimedSlot, EncryptionContext, Kuvert, MessageStart, blocking::block_on, provider::MemoryProvider};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let kuvert = Kuvert::new(MemoryProvider::generate("2026-11")?);
+/// let context = EncryptionContext::new([("backup", "daily")])?;
+/// let message = block_on(kuvert.seal(b"all of it", &context))??;
+///
+/// let start = MessageStart::parse(&message)?;     // no key is asked for
+/// let header = start.header();
+/// assert_eq!(header.claimed_context().collect::<Vec<_>>(), [("backup", "daily")]);
+/// for slot in header.claimed_slots() {
+///     if let ClaimedSlot::Filled { recipients, .. } = slot {
+///         assert_eq!(recipients[0].id_lossy(), "2026-11");
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Header {
     bytes: Vec<u8>,
     prefix: Prefix,
