@@ -1,1 +1,23 @@
-//! (to be written)
+//! The program `kuvert` as its users meet it: arguments, pipes, files, signals, messages and exit statuses.
+//!
+//! Every run is held to the same rules, whatever it tests: no key, no plaintext and no context value on standard
+//! error, nothing partial left behind, silence when all is well. See [`sandbox`].
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
+
+mod bad_files;
+mod bad_keys;
+mod child;
+mod context;
+mod detached;
+mod help;
+mod inspect;
+mod interop;
+mod outputs;
+mod roundtrip;
+mod sandbox;
+#[cfg(unix)]
+mod signals;
+#[cfg(unix)]
+mod terminal;
+mod vectors;
+mod verify;

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use kuvert::{EncryptionContext, Header, OpenError};
 
+use crate::args::PresentedArguments;
 use crate::failure::Failure;
 use crate::names;
 
@@ -39,14 +40,24 @@ impl Stored {
 }
 
 /// Adds to the failure of a wrong context what can be told from the header without showing a value.
-pub(crate) fn explain(failure: Failure, error: &OpenError, stored: &Stored, pairs: &[OsString]) -> Failure {
+pub(crate) fn explain(
+    failure: Failure,
+    error: &OpenError,
+    stored: &Stored,
+    arguments: &PresentedArguments,
+) -> Failure {
     if !matches!(error, OpenError::WrongContext(_)) {
         return failure;
     }
-    let presented: Vec<(&str, &str)> = pairs.iter().filter_map(|pair| split(pair, "-c").ok()).collect();
+    let presented: Vec<(&str, &str)> =
+        arguments.context.iter().filter_map(|pair| split(pair, "-c").ok()).collect();
     let value = |name: &str| presented.iter().find(|(own, _)| *own == name).map(|(_, value)| *value);
-    let missing: Vec<String> =
-        stored.0.iter().filter(|(name, _)| value(name).is_none()).map(|(name, _)| flag(name)).collect();
+    let missing: Vec<String> = stored
+        .0
+        .iter()
+        .filter(|(name, _)| !arguments.accept_stored_context && value(name).is_none())
+        .map(|(name, _)| flag(name))
+        .collect();
     let differing = stored.0.iter().filter(|(name, own)| value(name).is_some_and(|value| value != own));
     let differing: Vec<String> = differing.map(|(name, _)| names::shown(name)).collect();
     let unknown = presented.iter().filter(|(name, _)| !stored.0.iter().any(|(own, _)| own == name));
@@ -72,7 +83,7 @@ pub(crate) fn explain(failure: Failure, error: &OpenError, stored: &Stored, pair
     }
     if !is_told {
         failure = failure
-            .advise("the stored pairs are all presented: one sealed with -r is missing, wrong or too many")
+            .advise("no stored pair is missing or wrong: one sealed with -r is, or there is one too many")
             .advise("if they are certainly right, the file is damaged after its header: fetch another copy");
     }
     failure

@@ -60,14 +60,18 @@ impl Failure {
 
     /// Of reading or writing, if the error says which file it was.
     pub(crate) fn io(error: &io::Error) -> Option<Self> {
-        let fault = error.get_ref()?.downcast_ref::<FileFault>()?;
-        let failure = Self::new(fault.category(), fault.to_string());
-        if fault.source.get_ref().is_some_and(|inner| inner.is::<Binary>()) {
+        let inner = error.get_ref()?;
+        let fault = inner.downcast_ref::<FileFault>();
+        if inner.is::<Binary>()
+            || fault.is_some_and(|fault| fault.source.get_ref().is_some_and(|inner| inner.is::<Binary>()))
+        {
             return Some(
-                Self::usage(fault.source.to_string())
+                Self::usage(Binary.to_string())
                     .advise("name a file with -o OUT, or send standard output somewhere else"),
             );
         }
+        let fault = fault?;
+        let failure = Self::new(fault.category(), fault.to_string());
         Some(match fault {
             // Whoever closed the pipe knows, and a message would only be in the way.
             FileFault { source, doing: Doing::Write, .. } if source.kind() == io::ErrorKind::BrokenPipe => {

@@ -68,7 +68,7 @@ impl<'a> Reading<'a> {
         let stored = Stored::of(start.header());
         let opener = self.handle.opener(start, &self.context).map_err(|error| {
             let failure = Failure::opening(&error, source.name());
-            let failure = context::explain(failure, &error, &stored, &self.arguments.context);
+            let failure = context::explain(failure, &error, &stored, self.arguments);
             match error {
                 OpenError::KeyUnavailable(_) => failure.advise(format!("keys given: {}", self.key_ids)),
                 _ => failure,

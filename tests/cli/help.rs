@@ -1,0 +1,80 @@
+//! The help: complete, with examples and exit statuses, and narrow enough for any terminal.
+
+use crate::sandbox::Sandbox;
+
+const COMMANDS: [&str; 5] = ["keygen", "seal", "open", "verify", "inspect"];
+
+#[test]
+fn every_command_explains_itself() {
+    let sandbox = Sandbox::new();
+    for command in COMMANDS {
+        let ran = sandbox.run(&[command, "--help"]);
+        let text = String::from_utf8_lossy(ran.is_good()).into_owned();
+        for part in ["Usage: kuvert", "Examples:\n  kuvert ", "Exit status", "  0  "] {
+            assert!(text.contains(part), "{command} --help lacks {part:?}:\n{text}");
+        }
+        assert!(sandbox.run(&[command, "-h"]).is_good().len() <= text.len());
+    }
+}
+
+#[test]
+fn the_program_explains_its_commands() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["--help"]);
+    let text = String::from_utf8_lossy(ran.is_good()).into_owned();
+    for command in COMMANDS {
+        assert!(text.contains(&format!("\n  {command}")), "{text}");
+    }
+    assert!(text.contains("Exit status:") && text.contains("  7  refused by a rule"), "{text}");
+    let version = sandbox.run(&["--version"]);
+    assert_eq!(version.text(), concat!("kuvert ", env!("CARGO_PKG_VERSION"), "\n"));
+    version.is_good();
+}
+
+#[test]
+fn no_line_that_we_broke_is_broken_again() {
+    // What we wrote ourselves keeps its columns on a terminal of 80.
+    let sandbox = Sandbox::new();
+    for arguments in COMMANDS.map(|command| vec![command, "--help"]).into_iter().chain([vec!["--help"]]) {
+        let ran = sandbox.run(&arguments);
+        let text = ran.text();
+        let own = ["\nExamples:", "\nFirst steps:"].iter().find_map(|title| text.find(title)).unwrap();
+        for line in text[own..].lines() {
+            assert!(line.chars().count() <= 79, "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn calls_that_are_not_understood_are_usage_errors() {
+    let sandbox = Sandbox::new();
+    for arguments in
+        [&[][..], &["frobnicate"], &["seal", "--frobnicate"], &["open", "a", "b"], &["seal", "--layout", "x"]]
+    {
+        let ran = sandbox.run(arguments);
+        assert_eq!(ran.status.code(), Some(2), "{ran:?}");
+        assert!(ran.out.is_empty() && ran.err.contains("Usage") || ran.err.contains("--help"), "{ran:?}");
+    }
+}
+
+/// Every command line in the help is one that the program understands.
+#[test]
+fn examples_are_calls_that_are_understood() {
+    let sandbox = Sandbox::new();
+    let mut seen = 0;
+    for command in COMMANDS {
+        let help = sandbox.run(&[command, "--help"]);
+        let text = help.text().replace("\\\n     ", "");
+        let examples = text.split_once("Examples:\n").unwrap().1.split_once("\n\n").unwrap().0;
+        for line in examples.lines() {
+            let start = line.find("kuvert ").unwrap_or_else(|| panic!("no example: {line}"));
+            let call = line[start + 7..].split(['|', '>']).next().unwrap();
+            let arguments: Vec<&str> = call.split_whitespace().collect();
+            let ran = sandbox.finish(sandbox.command(&arguments).env("PATH", ""), &[]);
+            // The files are not there, which is told by the program and not by the parser of arguments.
+            assert!(!ran.err.starts_with("error: "), "{line}: {}", ran.err);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 15, "only {seen} examples were found");
+}
