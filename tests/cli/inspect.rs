@@ -61,9 +61,16 @@ fn damaged_and_cut_files_still_say_what_they_were() {
     let sandbox = Sandbox::new();
     sandbox.sealed("sealed", plaintext(20_000), &[]);
     let sealed = sandbox.read("sealed");
-    sandbox.write("cut", &sealed[..4152 + 10]);
-    let ran = sandbox.run(&["inspect", "cut"]);
-    assert!(ran.text().contains("the file is cut off") && ran.text().contains("\"main\""), "{ran:?}");
+    for len in [4096, 4100, 4152, 4152 + 10] {
+        sandbox.write("cut", &sealed[..len]);
+        let ran = sandbox.run(&["inspect", "cut"]);
+        assert!(
+            ran.text().contains("the file is cut off") && ran.text().contains("\"main\""),
+            "{len}: {ran:?}"
+        );
+    }
+    sandbox.write("cut", &sealed[..4095]);
+    sandbox.run(&["inspect", "cut"]).fails_empty(4, &["cut: truncated: the message ends inside its header"]);
     let mut bad = sealed.clone();
     bad[2100] = 1;
     sandbox.write("bad", &bad);

@@ -4,7 +4,7 @@ mod json;
 mod key_count;
 mod text;
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use kuvert::limits::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN};
@@ -51,18 +51,29 @@ impl Claims {
 }
 
 fn read(file: &Path) -> Result<Claims, Failure> {
-    let mut source = Source::open(Some(file))?;
-    // Not by its length: of a file that was cut off, the header still says what it was.
-    let start = match MessageStart::read(&mut source) {
-        Err(OpenError::Usage(_)) => {
-            let mut source = Source::open(Some(file))?;
-            // The body is elsewhere, and its bytes are not looked at.
-            MessageStart::read_detached(&mut source, &mut io::repeat(0))
-        }
-        start => start,
-    };
-    let start = start.map_err(|error| Failure::opening(&error, source.name()))?;
+    let source = Source::open(Some(file))?;
+    let len = source.len();
+    let start = read_start(file, source)?;
     let is_detached = start.header().claimed_layout() == Layout::Detached;
-    let message_len = source.len().filter(|_| !is_detached);
-    Ok(Claims { start, message_len })
+    Ok(Claims { start, message_len: len.filter(|_| !is_detached) })
+}
+
+fn read_start(file: &Path, mut source: Source) -> Result<MessageStart, Failure> {
+    // Not by its length: of a file that was cut off, the header still says what it was.
+    let error = match MessageStart::read(&mut source) {
+        Ok(start) => return Ok(start),
+        Err(error) => error,
+    };
+    // What follows the header is not looked at: of a detached one it is elsewhere, and of a file that was cut off
+    // right behind it there is too little.
+    let mut again = Source::open(Some(file))?;
+    let start = match &error {
+        OpenError::Usage(_) => MessageStart::read_detached(&mut again, &mut io::repeat(0)).ok(),
+        OpenError::Truncated(_) => MessageStart::read(&mut (&mut again).chain(io::repeat(0))).ok(),
+        _ => None,
+    };
+    let is_whole = |start: &MessageStart| {
+        source.len().is_none_or(|len| len >= start.header().claimed_header_len() as u64)
+    };
+    start.filter(is_whole).ok_or_else(|| Failure::opening(&error, source.name()))
 }

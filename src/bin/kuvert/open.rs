@@ -1,12 +1,13 @@
 //! `kuvert open`.
 
-use std::io::{self, BufRead, Seek, SeekFrom, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
 
 use kuvert::blocking::OpenHandle;
-use kuvert::io::RangeReader;
+use kuvert::io::{RangeReader, SeekReader};
 use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener};
+use zeroize::Zeroizing;
 
 use crate::args::{KeyArguments, OpenArguments, PresentedArguments};
 use crate::context::Stored;
@@ -150,12 +151,9 @@ fn open_verified(message: Message, target: &Target) -> Result<(), Failure> {
     source.show_progress(progress.clone());
     let copied = opener.into_seekable(source).map_err(|error| Failure::opening(&error, &name)).and_then(
         |mut reader| {
-            let checked = if target.is_terminal() {
-                copy(&mut reader, &mut TextOnly::new(io::sink()))
-            } else {
-                copy(&mut reader, &mut io::sink())
-            };
-            checked.and_then(|()| reader.seek(SeekFrom::Start(0))).map_err(|error| failed(error, &name))?;
+            let mut checked: Box<dyn Write> =
+                if target.is_terminal() { Box::new(TextOnly::new(io::sink())) } else { Box::new(io::sink()) };
+            copy(&mut reader, &mut checked).map_err(|error| failed(error, &name))?;
             progress.restart("opening");
             let mut output = target.create()?;
             copy(&mut reader, &mut output).map_err(|error| failed(error, &name))?;
@@ -193,7 +191,7 @@ fn write_range(
     output: &mut impl Write,
     name: &str,
 ) -> Result<(), Failure> {
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = Zeroizing::new(vec![0; PIECE]);
     let mut at = range.start;
     while at < range.end {
         let left = range.end - at;
@@ -206,18 +204,11 @@ fn write_range(
     Ok(())
 }
 
-fn copy(reader: &mut impl BufRead, writer: &mut impl Write) -> io::Result<()> {
-    loop {
-        let available = match reader.fill_buf() {
-            Ok([]) => return writer.flush(),
-            Ok(available) => available,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        writer.write_all(available)?;
-        let n = available.len();
-        reader.consume(n);
-    }
+/// All of the plaintext from its start.
+fn copy(reader: &mut SeekReader<Source>, writer: &mut impl Write) -> io::Result<()> {
+    reader.seek(SeekFrom::Start(0))?;
+    reader.copy_to(writer)?;
+    writer.flush()
 }
 
 fn failed(error: io::Error, name: &str) -> Failure {
