@@ -259,6 +259,13 @@ fn two_chunks() {
         let cuts = (0..len).filter(|at| long() || near(at) || at % 101 == 0);
         trial.truncate_all(way, cuts.collect::<Vec<_>>());
     }
+    // The same where the last chunk is empty and there is nothing but its tag.
+    let mut empty_end = Trial::sealed(Layout::Compact, CHUNK);
+    let tag = empty_end.anatomy.chunks[1].clone();
+    for way in Way::ALL {
+        empty_end.flip_all(way, tag.clone());
+        empty_end.truncate_all(way, tag.start - 20..tag.end);
+    }
     // A flip in the second chunk lets exactly the first one out, to those who read in order.
     let mut changed = trial.message.clone();
     changed[len - 1] ^= 1;

@@ -104,8 +104,7 @@ impl Stage {
         println!("@{what} {}", to_hex(bytes));
     }
 
-    /// Has the parent search for all that it knows by now, and waits. `alive:a,b` must find these, anything else must
-    /// find nothing.
+    /// Has the parent search for all that it knows by now, and waits. What the label means is in `parent::judge`.
     fn scan(&self, label: &str) {
         self.keys.lock().unwrap().drain(..).for_each(|key| println!("@key {key}"));
         println!("@scan {:x} {label}", std::ptr::from_ref(&label) as usize);
@@ -182,7 +181,7 @@ impl KeyProvider for Witness {
 
 fn key_file(stage: &Stage) {
     let provider = stage.provider();
-    stage.scan("alive:kek");
+    stage.scan("using kek");
     let file = kuvert::provider::KeyFile::load(&stage.path("key")).unwrap();
     drop(file.expose_text());
     drop(file);
@@ -200,6 +199,8 @@ fn seal(stage: &Stage) {
         let mut into = vec![0; sealer.message_len(text.0.len()).unwrap()];
         sealer.seal_into(&text.0, &mut into).unwrap();
         stage.tell("message", &into);
+        drop(text);
+        stage.scan("idle kek");
     }
     // Finished, aborted and dropped, with plaintext in the buffer.
     let text = stage.text("small");
@@ -208,14 +209,18 @@ fn seal(stage: &Stage) {
     stage.tell("message", writer.inner());
     drop(text);
     // The plaintext lies in the writer's buffer until its chunk is full.
-    stage.scan("alive:body,kek,text-small");
+    stage.scan("using body,kek,text-small");
     writer.finish().unwrap();
     drop(stage.sealing(&kuvert, &stage.text("small").0));
+    stage.scan("idle kek");
     drop(stage.sealing(&kuvert, &stage.text("large").0));
+    stage.scan("idle kek");
     stage.sealing(&kuvert, &stage.text("small").0).abort();
+    stage.scan("idle kek");
     let mut writer = stage.sealing(&kuvert, &[]);
     writer.copy_from(&mut std::fs::File::open(stage.path("large.plain")).unwrap()).unwrap();
     writer.finish().unwrap();
+    stage.scan("idle kek");
     drop(wait(kuvert.sealer(&context())).unwrap());
     drop(kuvert);
     stage.scan("dropped");
@@ -226,8 +231,9 @@ fn open(stage: &Stage) {
     for name in ["small", "large"] {
         let message = stage.read(&format!("{name}.sealed"));
         let opened = wait(kuvert.open(&message, &context())).unwrap();
-        stage.scan(&format!("alive:text-{name}"));
+        stage.scan(&format!("using kek,text-{name}"));
         drop(opened);
+        stage.scan("idle kek");
         let opener = |message: &[u8], lazy: bool| {
             let kuvert = kuvert.clone().with_open_options(OpenOptions::default().with_lazy_length(lazy));
             wait(kuvert.opener(MessageStart::parse(message).unwrap(), &context())).unwrap()
@@ -235,10 +241,12 @@ fn open(stage: &Stage) {
         let chunks = usize::try_from(MessageStart::parse(&message).unwrap().chunks_offset()).unwrap();
         // In order: to the end, and dropped half way with plaintext in the buffer.
         opener(&message, false).into_reader(&message[chunks..]).copy_to(&mut std::io::sink()).unwrap();
+        stage.scan("idle kek");
         let mut reader = opener(&message, false).into_reader(&message[chunks..]);
         let mut buffer = Wiped(vec![0; 60]);
         reader.read_exact(&mut buffer.0).unwrap();
-        stage.scan("alive:body");
+        // The rest of the chunk lies in the reader.
+        stage.scan(&format!("using kek,body,text-{name}"));
         drop(reader);
         // Anywhere.
         for lazy in [false, true] {
@@ -249,10 +257,16 @@ fn open(stage: &Stage) {
                 std::io::Seek::seek(&mut reader, std::io::SeekFrom::Start(at)).unwrap();
                 reader.read_exact(&mut buffer.0[..20]).unwrap();
             }
+            drop(reader);
+            buffer.0.fill(0);
+            stage.scan("idle kek");
             let reader = opener(&message, lazy).into_ranges(message.as_slice()).unwrap();
             reader.read_exact_at(&mut buffer.0, 30).unwrap();
             let mut large = Wiped(vec![0; 300_000]);
             reader.read_at(&mut large.0, 1).unwrap();
+            drop((reader, large));
+            buffer.0.fill(0);
+            stage.scan("idle kek");
         }
         drop(opener(&message, false));
     }
@@ -267,7 +281,7 @@ fn records(stage: &Stage) {
     stage.tell("message", &envelope);
     let record = key.seal(&text.0, &cell()).unwrap();
     stage.tell("record", &record);
-    stage.scan("alive:record,subkey");
+    stage.scan("using kek,record,subkey,text-small");
     let mut out = Vec::new();
     key.seal_into(&text.0, &cell(), &mut out).unwrap();
     stage.tell("record", &out);
@@ -277,16 +291,18 @@ fn records(stage: &Stage) {
     drop(opened);
     let copy = key.clone();
     drop(key);
+    drop(text);
+    stage.scan("using kek,record,subkey");
     let loaded = wait(kuvert.load_record_key(&envelope, &context())).unwrap();
     drop(loaded.open(&record, &cell()).unwrap());
     drop(loaded);
     // Another process's record, by another subkey than the sealer keeps.
     let other = wait(kuvert.load_record_key(&stage.read("envelope"), &context())).unwrap();
     let opened = other.open(&stage.read("record"), &cell()).unwrap();
-    drop(text);
-    stage.scan("alive:text-small");
+    stage.scan("using kek,record,subkey,text-small");
     drop(opened);
     other.open(&stage.read("record"), &Cell::new("table", "column", "another row")).unwrap_err();
+    stage.scan("using kek,record,subkey");
     drop((other, copy, kuvert));
     stage.scan("dropped");
 }
@@ -298,6 +314,7 @@ fn errors(stage: &Stage) {
     for name in ["small", "large"] {
         let message = stage.read(&format!("{name}.sealed"));
         wait(kuvert.open(&message, &other)).unwrap_err();
+        stage.scan("idle kek");
         wait(accepting.open(&message, &context())).unwrap_err();
         // The data key unwraps, the commitment does not fit; the MAC does not; a chunk does not.
         let mut salt = message.clone();
@@ -305,15 +322,17 @@ fn errors(stage: &Stage) {
         salt[chunks - 50] ^= 1;
         for bad in [salt, stage.read(&format!("{name}.bad-mac")), stage.read(&format!("{name}.tampered"))] {
             wait(kuvert.open(&bad, &context())).unwrap_err();
+            stage.scan("idle kek");
         }
         // Read until the bad chunk: the good ones were in the buffer.
         let tampered = stage.read(&format!("{name}.tampered"));
         let opener = || wait(kuvert.opener(MessageStart::parse(&tampered).unwrap(), &context())).unwrap();
         let mut reader = opener().into_reader(&tampered[chunks..]);
         reader.copy_to(&mut std::io::sink()).unwrap_err();
-        stage.scan("alive:kek");
+        stage.scan("idle kek,body");
         drop(reader);
         drop(opener().into_ranges(tampered.as_slice()).unwrap_err());
+        stage.scan("idle kek");
         // The source and the sink fail.
         for at in [0, 1, 2, 5] {
             let source = FaultIo::new(&message[chunks..], &Script::from(at, Fault::EIO));
@@ -325,6 +344,7 @@ fn errors(stage: &Stage) {
             drop(writer.write_all(&text.0));
             drop(writer.try_finish());
         }
+        stage.scan("idle kek");
     }
     for answer in [Answer::NoRecipient, Answer::Fail(ProviderErrorKind::Throttled), Answer::Key([7; 32])] {
         let kuvert = Kuvert::new(Scripted::new(stage.provider()).always(answer));
@@ -333,19 +353,25 @@ fn errors(stage: &Stage) {
         drop(wait(kuvert.new_record_key(&context())));
         drop(wait(kuvert.open(&stage.read("small.sealed"), &context())));
     }
+    stage.scan("idle kek");
     // A buffer of the wrong length, a damaged envelope and record.
     let text = stage.text("small");
     wait(kuvert.sealer(&context())).unwrap().seal_into(&text.0, &mut [0; 5]).unwrap_err();
+    drop(text);
+    stage.scan("idle kek");
     let mut envelope = stage.read("envelope");
     let key = wait(kuvert.load_record_key(&envelope, &context())).unwrap();
     *envelope.last_mut().unwrap() ^= 1;
     wait(kuvert.load_record_key(&envelope, &context())).unwrap_err();
+    stage.scan("idle kek,record,subkey");
     let mut record = stage.read("record");
     *record.last_mut().unwrap() ^= 1;
     key.open(&record, &cell()).unwrap_err();
     key.open_into(&record, &cell(), &mut Vec::new()).unwrap_err();
+    stage.scan("idle kek,record,subkey");
     bad_key_files(stage);
-    drop((text, key, kuvert, accepting));
+    stage.scan("idle kek,record,subkey");
+    drop((key, kuvert, accepting));
     stage.scan("dropped");
 }
 
@@ -390,6 +416,7 @@ fn panics(stage: &Stage) {
                 opener.into_reader(source).copy_to(&mut std::io::sink()).unwrap();
             });
             assert!(at > 0 || caught.is_none());
+            stage.scan("idle kek");
         }
     }
     let panicking = Kuvert::new(Scripted::new(stage.provider()).always(Answer::Panic));
@@ -420,6 +447,7 @@ fn cancelled(stage: &Stage) {
             ),
         ];
         assert_eq!(dropped, [true; 5], "after {polls} polls");
+        stage.scan("idle kek,text-small");
     }
     // Dropped on another thread than the one that polled.
     let context = context();
@@ -441,12 +469,17 @@ fn files(stage: &Stage) {
     for name in ["small", "large"] {
         let (plain, sealed) = (stage.path(&format!("{name}.plain")), stage.path("sealed"));
         wait(kuvert.seal_file(&plain, &sealed, &context())).unwrap();
+        stage.scan("idle kek");
         wait(kuvert.open_file(&sealed, stage.path("opened"), &context())).unwrap();
+        stage.scan("idle kek");
         wait(lazy.open_file(&sealed, stage.path("opened"), &context())).unwrap();
+        stage.scan("idle kek");
         let tampered = stage.path(&format!("{name}.tampered"));
         wait(kuvert.open_file(tampered, stage.path("opened"), &context())).unwrap_err();
+        stage.scan("idle kek");
         wait(kuvert.seal_file(&plain, stage.path("no such directory/x"), &context())).unwrap_err();
         wait(kuvert.open_file(&sealed, stage.path("no such directory/x"), &context())).unwrap_err();
+        stage.scan("idle kek");
     }
     drop((kuvert, lazy));
     stage.scan("dropped");
@@ -538,10 +571,10 @@ fn planted(stage: &Stage) {
 fn planted_freed(stage: &Stage) {
     let text = Wiped(stage.read("key"));
     let key = wrapping_key(&text.0);
-    stage.scan("alive:kek");
+    stage.scan("using kek");
     let copy = std::hint::black_box([&[0; 20_000][..], &key.0, &[0; 20_000]].concat());
     drop((key, text));
-    stage.scan("alive:kek");
+    stage.scan("using kek");
     drop(copy);
     stage.scan("freed");
 }

@@ -96,7 +96,7 @@ fn open_into(
                 Way::Read => read(&mut reader, 777, out)?,
                 Way::ReadLarge => read(&mut reader, 70_000, out)?,
                 Way::Buffered => read_buffered(&mut reader, out)?,
-                _ => drop(reader.copy_to(out)?),
+                _ => reader.copy_to(out).map(|_| ())?,
             }
             Ok(Some(reader.report()))
         }
@@ -105,20 +105,23 @@ fn open_into(
             let start = MessageStart::read_seekable(&mut source)?;
             let mut reader = opener(kuvert, start, context, way == Way::SeekLazy)?.into_seekable(source)?;
             match way {
-                Way::SeekCopy => drop(reader.copy_to(out)?),
+                Way::SeekCopy => reader.copy_to(out).map(|_| ())?,
                 _ => read(&mut reader, 5000, out)?,
             }
-            reader.report().map(Some)
+            Ok(Some(reader.report().expect("an end was reported that was not verified")))
         }
         Way::Ranges | Way::RangesLazy => {
             let start = MessageStart::parse(message)?;
             let reader = opener(kuvert, start, context, way == Way::RangesLazy)?.into_ranges(message)?;
             let mut buffer = vec![0; 20_000];
             loop {
-                let read = reader.read_at(&mut buffer, out.len() as u64)?;
+                buffer.fill(0);
+                let read = reader.read_at(&mut buffer, out.len() as u64).inspect_err(|_| {
+                    assert!(buffer.iter().all(|byte| *byte == 0), "plaintext was left beside an error");
+                })?;
                 out.extend_from_slice(&buffer[..read]);
                 if read < buffer.len() {
-                    return reader.report().map(Some);
+                    return Ok(Some(reader.report().expect("an end was reported that was not verified")));
                 }
             }
         }
@@ -138,10 +141,14 @@ fn opener(
 fn read(reader: &mut impl Read, buffer: usize, out: &mut Vec<u8>) -> io::Result<()> {
     let mut buffer = vec![0; buffer];
     loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => out.extend_from_slice(&buffer[..read]),
+        buffer.fill(0);
+        let result = reader.read(&mut buffer);
+        let read = *result.as_ref().unwrap_or(&0);
+        assert!(buffer[read..].iter().all(|byte| *byte == 0), "plaintext was left beside an error");
+        if result? == 0 {
+            return Ok(());
         }
+        out.extend_from_slice(&buffer[..read]);
     }
 }
 
