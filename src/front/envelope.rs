@@ -11,9 +11,10 @@ use crate::{
     format::{
         Kind, Layout,
         context::{BoundContext, EncryptionContext, Role},
+        header::Header,
         schedule::Schedule,
     },
-    limits::{BODY_START_LEN, TAG_LEN},
+    limits::{BODY_START_LEN, MAX_HEADER_LEN, TAG_LEN},
 };
 
 impl SealHandle {
@@ -74,6 +75,33 @@ impl OpenHandle {
         let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
         let salt = body_start.first_chunk().expect("56 bytes begin with 24");
         Ok(RecordKey::new(&schedule.record_key(salt), reference))
+    }
+}
+
+/// Inventories of key envelopes.
+impl Header {
+    /// What a key envelope claims, without any key: for example which wrapping keys the envelopes of a table name.
+    ///
+    /// `envelope` is the whole value that [`new_record_key`](crate::SealHandle::new_record_key) gave.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Malformed`], [`OpenError::Unsupported`], [`OpenError::LimitExceeded`] or
+    /// [`OpenError::Truncated`] for what is no key envelope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kuvert::{EncryptionContext, Header, Kind, blocking::Kuvert, provider::MemoryProvider};
+    ///
+    /// let kuvert = Kuvert::new(MemoryProvider::generate("2026-11")?);
+    /// let (_, envelope) = kuvert.new_record_key(&EncryptionContext::empty())?;
+    /// assert_eq!(Header::of_envelope(&envelope)?.claimed_kind(), Kind::KeyEnvelope);
+    /// assert!(Header::of_envelope(&envelope[1..]).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn of_envelope(envelope: &[u8]) -> Result<Self, OpenError> {
+        parse_envelope(envelope, MAX_HEADER_LEN).map(|(header, _, _)| header)
     }
 }
 

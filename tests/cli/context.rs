@@ -95,6 +95,15 @@ fn what_is_no_pair_is_refused_without_being_shown() {
     assert!(!sandbox.exists("out"));
 }
 
+#[test]
+fn a_pair_without_its_flag_is_told_without_its_value() {
+    let sandbox = sealed();
+    let pair = format!("db={VALUE}");
+    let ran = sandbox.run(&["open", "-k", "k", "sealed", &pair]);
+    ran.fails_empty(2, &["one argument too many: db=...", "-c db=..."]);
+    sandbox.run(&["open", "-k", "k", "sealed", "other"]).fails_empty(2, &["unexpected argument 'other'"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pair_that_is_not_utf8() {

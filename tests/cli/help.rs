@@ -14,6 +14,7 @@ fn every_command_explains_itself() {
             assert!(text.contains(part), "{command} --help lacks {part:?}:\n{text}");
         }
         assert!(sandbox.run(&[command, "-h"]).is_good().len() <= text.len());
+        assert_eq!(sandbox.run(&["help", command]).is_good(), text.as_bytes());
     }
 }
 

@@ -92,6 +92,30 @@ fn a_detached_header_is_inspected_alone() {
 }
 
 #[test]
+fn a_key_envelope_is_inspected_too() {
+    let sandbox = Sandbox::new();
+    let provider = kuvert::provider::MemoryProvider::from_key_file(sandbox.path("k")).unwrap();
+    let context = kuvert::EncryptionContext::new([("tenant", "7")]).unwrap();
+    let (_, envelope) = kuvert::blocking::Kuvert::new(provider).new_record_key(&context).unwrap();
+    sandbox.write("envelope", &envelope);
+    let ran = sandbox.run(&["inspect", "envelope"]);
+    for part in ["kuvert key-envelope, version 1", "    tenant = 7\n", "kuvert:role = record", "\"main\""] {
+        assert!(ran.text().contains(part), "{ran:?}");
+    }
+    assert!(!ran.text().contains("plaintext"), "{ran:?}");
+    let json = sandbox.run(&["inspect", "--json", "envelope"]);
+    let claimed = &objects(json.text())[0]["claimed"];
+    assert_eq!(
+        (&claimed["kind"], &claimed["message_bytes"]),
+        (&"key-envelope".into(), &envelope.len().into())
+    );
+    assert!(sandbox.run(&["inspect", "--keys", "envelope"]).text().contains("\"main\""));
+    sandbox.write("longer", [&envelope[..], b"x"].concat());
+    sandbox.run(&["inspect", "longer"]).fails_empty(3, &["key envelope"]);
+    sandbox.run(&["open", "-k", "k", "envelope"]).fails_empty(3, &["this is a key envelope"]);
+}
+
+#[test]
 fn what_cannot_be_inspected_is_told_and_the_rest_shown() {
     let sandbox = Sandbox::new();
     sandbox.sealed("sealed", PLAIN, &[]);
@@ -137,4 +161,44 @@ fn keys_are_counted_over_many_files() {
     });
     std::str::from_utf8(ran.is_good()).unwrap();
     assert_eq!(objects(ran.text()), [counted]);
+}
+
+/// Every name of a field that is ever written.
+fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if name != "context" {
+                    names(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_in_the_manual() {
+    let sandbox = Sandbox::new();
+    sandbox.sealed("sealed", PLAIN, &[]);
+    let mut bad = sandbox.read("sealed");
+    bad[2100] = 1;
+    sandbox.write("bad", bad);
+    sandbox.write("foreign", "hello");
+    let mut found = std::collections::BTreeSet::new();
+    for arguments in [
+        &["inspect", "--json", "sealed", "bad", "foreign"][..],
+        &["inspect", "--keys", "--json", "sealed", "foreign"],
+        &["verify", "--json", "-k", "k", "sealed", "foreign"],
+    ] {
+        objects(sandbox.run(arguments).text()).iter().for_each(|object| names(object, &mut found));
+    }
+    assert!(found.len() > 30, "{found:?}");
+    let manual = include_str!("../../src/manual/operations.md");
+    let is_described =
+        |name: &str| [format!("`{name}`"), format!(".{name}`")].iter().any(|form| manual.contains(form));
+    let missing: Vec<_> = found.iter().filter(|name| !is_described(name)).collect();
+    assert!(missing.is_empty(), "not in the manual: {missing:?}");
 }

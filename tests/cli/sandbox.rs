@@ -204,3 +204,26 @@ pub(crate) fn has_part(name: &str, is_there: bool) -> bool {
     }
     is_there
 }
+
+/// Each rule of every run finds what it is there for.
+#[test]
+fn the_rules_of_every_run_are_kept_up() {
+    let sandbox = Sandbox::new();
+    let breaks = |script: &str| {
+        let mut command = sandbox.shell(script);
+        let ran = std::panic::AssertUnwindSafe(|| sandbox.finish(&mut command, &[]));
+        std::panic::catch_unwind(ran).is_err()
+    };
+    assert!(!breaks("echo fine; echo fine >&2"));
+    for script in [
+        "grep kuvert-key k",
+        "grep -o '[^:]*$' k >&2",
+        &format!("echo {PLAIN} >&2"),
+        &format!("echo said {VALUE} >&2"),
+        "printf '\\033[31m' >&2",
+        "echo \"thread 'main' panicked at\" >&2",
+        "touch .kuvert-0123456789abcdef.tmp",
+    ] {
+        assert!(breaks(script), "{script}");
+    }
+}

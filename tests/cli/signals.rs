@@ -53,12 +53,15 @@ fn a_signal_removes_what_is_not_complete() {
 fn a_signal_removes_both_files_of_a_detached_message() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command(&["seal", "-k", "k", "--layout", "detached", "-o", "out"]);
-    let child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    // Held open, or the message would be complete.
+    let input = child.stdin.take();
     let partial = || sandbox.listing().iter().filter(|name| name.starts_with(".kuvert-")).count();
     wait_until("both temporary files", || partial() == 2);
     send("TERM", &child);
     assert_eq!(child.wait_with_output().unwrap().status.signal(), Some(15));
     assert_eq!(sandbox.listing(), ["k"]);
+    drop(input);
 }
 
 #[test]

@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::names;
 
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.
 #[derive(Parser)]
 #[command(name = "kuvert", version, max_term_width = 100, subcommand_required = true)]
-#[command(arg_required_else_help = true, after_help = OVERVIEW, disable_help_subcommand = true)]
+#[command(arg_required_else_help = true, after_help = OVERVIEW)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -154,6 +158,16 @@ pub(crate) enum LayoutName {
     Rewrappable,
     /// The header in a file of its own.
     Detached,
+}
+
+/// An argument too many that looks like a pair of the context: told without its value, which the parser would show.
+// fmt: T-11
+pub(crate) fn stray_pair(error: &clap::Error) -> Option<Failure> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let (name, _) = argument.split_once('=').filter(|(name, _)| !name.starts_with('-'))?;
+    let name = names::shown(name);
+    let advice = format!("a pair of the encryption context is given with -c {name}=...");
+    Some(Failure::usage(format!("there is one argument too many: {name}=...")).advise(advice))
 }
 
 const OVERVIEW: &str = "\

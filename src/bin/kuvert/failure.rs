@@ -4,6 +4,7 @@
 
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 use std::{error, fmt};
 
 use kuvert::provider::KeyFileError;
@@ -106,6 +107,12 @@ impl Failure {
         }
         // If standard error is gone too, there is nobody left to tell.
         drop(writeln!(io::stderr(), "kuvert: {}", self.lines()));
+    }
+
+    /// The end of the program.
+    pub(crate) fn end(&self) -> ExitCode {
+        self.print();
+        ExitCode::from(self.exit_status())
     }
 
     /// The message, and the advice on lines of its own.

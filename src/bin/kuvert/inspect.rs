@@ -7,8 +7,8 @@ mod text;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use kuvert::limits::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN};
-use kuvert::{Layout, MessageStart, OpenError};
+use kuvert::limits::{BODY_START_LEN, CHUNK_LEN, MAX_HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
+use kuvert::{Header, Layout, MessageStart, OpenError};
 
 use crate::args::InspectArguments;
 use crate::failure::{Failure, say};
@@ -36,44 +36,65 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
 
 /// What a file claims.
 struct Claims {
-    start: MessageStart,
+    start: Start,
     /// Bytes of the whole message; of a detached header, which is alone in its file, nothing is known.
     message_len: Option<u64>,
 }
 
+enum Start {
+    Message(MessageStart),
+    Envelope(Header),
+}
+
 impl Claims {
-    /// Bytes of plaintext, if the file is whole. Follows from the length alone.
+    fn header(&self) -> &Header {
+        match &self.start {
+            Start::Message(start) => start.header(),
+            Start::Envelope(header) => header,
+        }
+    }
+
+    /// Bytes of plaintext, if the file is whole. Follows from the length alone; a key envelope has none.
     fn plaintext_len(&self) -> Option<u64> {
-        let chunks = self.message_len?.checked_sub(self.start.chunks_offset())?;
+        let Start::Message(start) = &self.start else { return None };
+        let chunks = self.message_len?.checked_sub(start.chunks_offset())?;
         let last = (chunks % SEALED_CHUNK_LEN as u64).checked_sub(TAG_LEN as u64)?;
         Some(chunks / SEALED_CHUNK_LEN as u64 * CHUNK_LEN as u64 + last)
     }
 }
 
 fn read(file: &Path) -> Result<Claims, Failure> {
-    let source = Source::open(Some(file))?;
-    let len = source.len();
-    let start = read_start(file, source)?;
-    let is_detached = start.header().claimed_layout() == Layout::Detached;
-    Ok(Claims { start, message_len: len.filter(|_| !is_detached) })
+    let mut source = Source::open(Some(file))?;
+    let start = match MessageStart::read(&mut source) {
+        Ok(start) => Start::Message(start),
+        Err(error) => {
+            read_otherwise(file, &source, &error)?.ok_or_else(|| Failure::opening(&error, source.name()))?
+        }
+    };
+    let claims = Claims { start, message_len: source.len() };
+    let is_detached = claims.header().claimed_layout() == Layout::Detached;
+    Ok(Claims { message_len: claims.message_len.filter(|_| !is_detached), ..claims })
 }
 
-fn read_start(file: &Path, mut source: Source) -> Result<MessageStart, Failure> {
-    // Not by its length: of a file that was cut off, the header still says what it was.
-    let error = match MessageStart::read(&mut source) {
-        Ok(start) => return Ok(start),
-        Err(error) => error,
-    };
-    // What follows the header is not looked at: of a detached one it is elsewhere, and of a file that was cut off
-    // right behind it there is too little.
+/// What is no message that could be opened, and still says something: a detached header, a file that was cut off right
+/// behind its header, or a key envelope.
+fn read_otherwise(file: &Path, source: &Source, error: &OpenError) -> Result<Option<Start>, Failure> {
     let mut again = Source::open(Some(file))?;
-    let start = match &error {
+    // What follows the header is not looked at, so anything will do where it is elsewhere or too short.
+    let start = match error {
         OpenError::Usage(_) => MessageStart::read_detached(&mut again, &mut io::repeat(0)).ok(),
         OpenError::Truncated(_) => MessageStart::read(&mut (&mut again).chain(io::repeat(0))).ok(),
+        OpenError::Malformed(_) => {
+            let mut envelope = Vec::new();
+            let longest = (MAX_HEADER_LEN + BODY_START_LEN + TAG_LEN) as u64;
+            let read = again.take(longest + 1).read_to_end(&mut envelope);
+            read.map_err(|error| Failure::opening(&error.into(), source.name()))?;
+            return Ok(Header::of_envelope(&envelope).ok().map(Start::Envelope));
+        }
         _ => None,
     };
     let is_whole = |start: &MessageStart| {
         source.len().is_none_or(|len| len >= start.header().claimed_header_len() as u64)
     };
-    start.filter(is_whole).ok_or_else(|| Failure::opening(&error, source.name()))
+    Ok(start.filter(is_whole).map(Start::Message))
 }

@@ -28,8 +28,14 @@ use clap::Parser as _;
 use args::{Arguments, Command};
 
 fn main() -> ExitCode {
-    // clap ends the program itself: with 0 after `--help`, with 2 for a call that it does not understand.
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => match args::stray_pair(&error) {
+            Some(failure) => return failure.end(),
+            // Ends with 0 after `--help`, with 2 for a call that is not understood.
+            None => error.exit(),
+        },
+    };
     interrupt::watch();
     let done = match arguments.command {
         Command::Keygen(arguments) => keygen::run(&arguments),
@@ -40,9 +46,6 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.print();
-            ExitCode::from(failure.exit_status())
-        }
+        Err(failure) => failure.end(),
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn error(failure: &Failure) -> Value {
 }
 
 fn claimed(claims: &Claims) -> Value {
-    let header = claims.start.header();
+    let header = claims.header();
     let context: serde_json::Map<String, Value> =
         header.claimed_context().map(|(name, value)| (name.to_owned(), value.into())).collect();
     json!({

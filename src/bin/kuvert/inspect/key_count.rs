@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
         match read(file) {
             Ok(claims) => {
                 // A file counts once for a key, however many of its recipients name it.
-                let slots = claims.start.header().claimed_slots();
+                let slots = claims.header().claimed_slots();
                 for key in slots.flat_map(recipients).map(key).collect::<BTreeSet<_>>() {
                     *files_of_key.entry(key).or_default() += 1;
                 }

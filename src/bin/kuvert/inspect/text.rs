@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use kuvert::{ClaimedSlot, Recipient};
+use kuvert::{ClaimedSlot, Kind, Recipient};
 
 use super::Claims;
 use crate::names;
 
 /// The lines about one file; with an empty line before them, if others stand above.
 pub(super) fn of(file: &Path, claims: &Claims, is_after_others: bool) -> String {
-    let header = claims.start.header();
+    let header = claims.header();
     let mut lines = Vec::new();
     if is_after_others {
         lines.push(String::new());
@@ -27,13 +27,13 @@ pub(super) fn of(file: &Path, claims: &Claims, is_after_others: bool) -> String 
     );
     if let Some(len) = claims.message_len {
         line("file", format!("{len} bytes"));
-        line(
-            "plaintext",
-            match claims.plaintext_len() {
-                Some(len) => format!("{len} bytes, if the file is whole"),
-                None => "none: the file is cut off, its length is impossible".to_owned(),
-            },
-        );
+    }
+    match (claims.message_len, claims.plaintext_len()) {
+        (_, Some(len)) => line("plaintext", format!("{len} bytes, if the file is whole")),
+        (Some(_), None) if header.claimed_kind() == Kind::Message => {
+            line("plaintext", "none: the file is cut off, its length is impossible".to_owned());
+        }
+        _ => {}
     }
     let pairs = header.claimed_context();
     line("context", format!("{} stored", names::counted(pairs.len(), "pair")));
