@@ -205,6 +205,26 @@ fn a_message_that_does_not_open_changes_nothing() {
     assert_eq!(place.state(), before);
 }
 
+/// A damaged message is told before a byte is written: even where nothing could be.
+#[test]
+fn verified_first_means_before_anything_is_made() {
+    let place = Place::new();
+    let sealed = place.sealed("sealed", &text(3 * CHUNK + 9));
+    let mut bytes = fs::read(&sealed).expect("just made");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    let damaged = place.file("damaged", &bytes);
+    let nowhere = place.path("no such directory").join("out");
+    let lazy = kuvert().with_open_options(OpenOptions::default().with_lazy_length(true));
+    let error = unseal(&lazy, &damaged, &nowhere).expect_err("damaged");
+    assert_eq!(error.category(), Category::Tampered, "{error}");
+    for (verify_first, from) in [(true, &sealed), (false, &damaged), (false, &sealed)] {
+        // Lazy, or the damaged end would be seen when the length is verified.
+        let options = OpenOptions::default().with_verify_first(verify_first).with_lazy_length(true);
+        let result = unseal(&kuvert().with_open_options(options), from, &nowhere);
+        assert_eq!(result.kind(), Some(ErrorKind::NotFound), "{verify_first}");
+    }
+}
+
 #[test]
 fn one_file_may_be_input_and_output() {
     let place = Place::new();

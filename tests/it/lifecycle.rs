@@ -112,6 +112,47 @@ fn a_panic_while_sealing_never_leaves_a_message() {
     }
 }
 
+/// Says that it moved more than it was given room for.
+struct Boasts(usize);
+
+impl Write for Boasts {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len() + self.0)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Boasts {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(buffer.len() + self.0)
+    }
+}
+
+/// An inner reader or writer that breaks its contract ends in a panic that says so, and in no message.
+#[test]
+fn inner_readers_and_writers_that_boast_are_stopped() {
+    let stopped = |work: &mut dyn FnMut()| {
+        let panic =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("a broken contract");
+        let told = panic.downcast_ref::<String>().cloned();
+        told.or_else(|| panic.downcast_ref::<&str>().map(|told| (*told).to_owned())).unwrap_or_default()
+    };
+    let mut out = wait(kuvert().sealer(&context())).expect("a key in memory").into_writer(Boasts(1));
+    assert!(stopped(&mut || out.write_all(&text(100_000)).expect("a panic")).contains("claims more bytes"));
+    let mut out = writer();
+    assert!(stopped(&mut || drop(out.copy_from(&mut Boasts(1)))).contains("claims more bytes"));
+    assert!(opened(&out.abort()).is_err());
+    let message = message(Layout::Compact, &text(100));
+    let mut source = message.as_slice();
+    let start = kuvert::MessageStart::read(&mut source).expect("a whole message");
+    let opener = wait(kuvert().opener(start, &context())).expect("a whole message");
+    let mut reader = opener.into_reader(Boasts(1));
+    assert!(stopped(&mut || drop(reader.read(&mut [0; 10]))).contains("claims more bytes"));
+}
+
 #[test]
 fn nothing_can_be_written_after_the_end() {
     let mut writer = writer();

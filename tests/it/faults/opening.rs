@@ -88,6 +88,10 @@ fn open_under(script: &Arc<Script>, how: Pull, message: &[u8], caller: Caller) -
     let mut released = Vec::new();
     let result = catching_scripted(|| {
         let mut source = source(message, script);
+        if caller == Caller::Patient {
+            // This caller gives up at an error; nobody else may go on behind its back.
+            source = source.ending_on_error();
+        }
         let start = MessageStart::read(&mut source)?;
         let mut reader = wait(kuvert().opener(start, &context()))?.into_reader(source);
         let result = pull(&mut reader, how, &mut released, script, caller);

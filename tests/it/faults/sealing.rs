@@ -86,7 +86,9 @@ fn seal_under(
         assert_eq!(report.plaintext_len, taken);
         Ok(taken)
     });
+    let calls = script.calls();
     drop(writer);
+    assert_eq!(script.calls(), calls, "a writer that is dropped leaves its sink alone");
     let sealed = sink.0.borrow().clone();
     (sealed, result)
 }
