@@ -73,10 +73,11 @@ impl RecordCipher {
         if frame.reference != self.reference {
             return Err(RecordError::KeyUnavailable { reference: frame.reference });
         }
-        let aad = RecordAad::new(self.reference, parts)?;
-        let opened = self.opening.with(|opening, tally| {
-            opening.open(&self.key, fork::generation(), frame, aad.as_bytes(), plaintext, tally)
-        });
+        let mut aad = RecordAad::empty();
+        let aad = aad.write(self.reference, parts)?;
+        let opened = self
+            .opening
+            .with(|opening, tally| opening.open(&self.key, fork::generation(), frame, aad, plaintext, tally));
         // fmt: R-9
         opened.map_err(|_| RecordError::Tampered)
     }

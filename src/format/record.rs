@@ -3,6 +3,8 @@
 //! Floor 2: bytes only. It knows neither keys nor ciphers, and nothing of tables or rows beyond "parts". The
 //! layout is the section "Record" of the [format](crate::manual::format).
 
+use std::mem;
+
 use crate::{
     error::RecordError,
     format::label,
@@ -15,9 +17,43 @@ pub(crate) struct RecordFrame<'a> {
     /// The reference of the key that the record claims to be sealed under.
     pub(crate) reference: u64,
     /// The XAES-256-GCM nonce.
-    pub(crate) nonce: &'a [u8; NONCE_LEN],
+    pub(crate) nonce: Nonce,
     /// Ciphertext and tag: at least [`TAG_LEN`] bytes.
     pub(crate) sealed: &'a [u8],
+}
+
+/// A nonce of 24 bytes by its halves: the one that chooses the subkey, and the subkey's own nonce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Nonce {
+    pub(crate) first_half: HalfNonce,
+    pub(crate) second_half: HalfNonce,
+}
+
+/// Twelve bytes of a nonce, as two integers, which stay in registers. The compiler moves arrays of twelve bytes by
+/// overlapping pieces, and the processor then waits for the one written to be read as the other: for a short
+/// record that is as long as all else that is done here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct HalfNonce {
+    start: u64,
+    end: u32,
+}
+
+impl HalfNonce {
+    pub(crate) fn from_bytes(bytes: [u8; HALF_NONCE_LEN]) -> Self {
+        let [s0, s1, s2, s3, s4, s5, s6, s7, end @ ..] = bytes;
+        Self { start: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]), end: u32::from_le_bytes(end) }
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; HALF_NONCE_LEN] {
+        let mut bytes = [0; HALF_NONCE_LEN];
+        self.write(&mut bytes);
+        bytes
+    }
+
+    fn write(self, bytes: &mut [u8; HALF_NONCE_LEN]) {
+        bytes[..8].copy_from_slice(&self.start.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.end.to_le_bytes());
+    }
 }
 
 /// Takes a record apart, refusing in the order of the format: empty, first byte, length, limit.
@@ -42,9 +78,12 @@ pub(crate) fn decode(record: &[u8], max_plaintext_len: usize) -> Result<RecordFr
 }
 
 /// Reference, nonce, and at least a tag; `None` where the bytes do not suffice.
-fn split(rest: &[u8]) -> Option<(&[u8; 8], &[u8; NONCE_LEN], &[u8])> {
+fn split(rest: &[u8]) -> Option<(&[u8; 8], Nonce, &[u8])> {
     let (reference, rest) = rest.split_first_chunk()?;
-    let (nonce, sealed) = rest.split_first_chunk()?;
+    let (first_half, rest) = rest.split_first_chunk()?;
+    let (second_half, sealed) = rest.split_first_chunk()?;
+    let [first_half, second_half] = [first_half, second_half].map(|half| HalfNonce::from_bytes(*half));
+    let nonce = Nonce { first_half, second_half };
     (sealed.len() >= TAG_LEN).then_some((reference, nonce, sealed))
 }
 
@@ -53,84 +92,97 @@ pub(crate) fn too_long(max_plaintext_len: usize) -> RecordError {
     RecordError::LimitExceeded { what: "record plaintext", limit: max_plaintext_len as u64 }
 }
 
-/// What stands before the ciphertext: first byte, key reference, nonce.
-// fmt: R-1
-pub(crate) fn encode_start(reference: u64, nonce: &[u8; NONCE_LEN]) -> [u8; START_LEN] {
-    let mut start = [0; START_LEN];
-    start[0] = FIRST_BYTE;
-    start[1..9].copy_from_slice(&reference.to_be_bytes());
-    start[9..].copy_from_slice(nonce);
-    start
+/// Writes what stands before the ciphertext into `record`, which has at least 49 bytes, and gives the place of
+/// ciphertext and tag.
+pub(crate) fn encode_start<'a>(record: &'a mut [u8], reference: u64, nonce: &Nonce) -> &'a mut [u8] {
+    let (start, sealed) = record.split_first_chunk_mut().expect("a record has at least 49 bytes");
+    // fmt: R-1
+    let [first_byte, fields @ ..]: &mut [u8; START_LEN] = start;
+    *first_byte = FIRST_BYTE;
+    let (place, nonce_place) = fields.split_first_chunk_mut().expect("32 bytes begin with 8");
+    *place = reference.to_be_bytes();
+    let (first_half, second_half) = nonce_place.split_first_chunk_mut().expect("24 bytes begin with 12");
+    nonce.first_half.write(first_half);
+    nonce.second_half.write(second_half.first_chunk_mut().expect("24 bytes are twice 12"));
+    sealed
 }
 
-/// The associated data of one record: label, first byte, key reference, and the record's context C.
+/// Room for the associated data of one record: label, first byte, key reference, and the record's context C.
 ///
-/// Short ones (nearly all) live on the stack, so that sealing a record allocates nothing.
+/// Short ones (nearly all) fit on the stack, so that sealing a record allocates nothing. Made empty and written in
+/// place: a record of a few bytes takes less time than moving this would.
 pub(crate) struct RecordAad {
     inline: [u8; INLINE_LEN],
-    len: usize,
     spilled: Vec<u8>,
 }
 
 impl RecordAad {
+    pub(crate) const fn empty() -> Self {
+        Self { inline: [0; INLINE_LEN], spilled: Vec::new() }
+    }
+
     /// Binds a record of the key `reference` to its context `parts` (such as table, column, row).
     ///
     /// Each part is counted and length-prefixed, so that no two lists of parts give the same bytes.
-    pub(crate) fn new(reference: u64, parts: &[&[u8]]) -> Result<Self, RecordError> {
+    pub(crate) fn write(&mut self, reference: u64, parts: &[&[u8]]) -> Result<&[u8], RecordError> {
         let count = u16::try_from(parts.len()).map_err(|_| RecordError::LimitExceeded {
             what: "parts in a record's context",
             limit: u16::MAX.into(),
         })?;
-        let mut aad = Self { inline: [0; INLINE_LEN], len: 0, spilled: Vec::new() };
-        aad.reserve(parts);
-        // fmt: R-2
-        aad.push(label!("record"));
-        aad.push(&[FIRST_BYTE]);
-        aad.push(&reference.to_be_bytes());
-        // fmt: R-3
-        aad.push(&count.to_be_bytes());
+        let len =
+            parts.iter().fold(AAD_START_LEN, |len, part| len.saturating_add(4).saturating_add(part.len()));
+        let aad = match self.inline.get_mut(..len) {
+            Some(inline) => inline,
+            None => {
+                self.spilled.resize(len, 0);
+                self.spilled.as_mut_slice()
+            }
+        };
+        let (start, mut rest) = aad.split_first_chunk_mut().expect("every one has this start");
+        *start = aad_start(reference, count);
         for part in parts {
             let len = u32::try_from(part.len()).map_err(|_| RecordError::LimitExceeded {
                 what: "a part of a record's context",
                 limit: u32::MAX.into(),
             })?;
-            aad.push(&len.to_be_bytes());
-            aad.push(part);
+            put(&mut rest, &len.to_be_bytes());
+            put(&mut rest, part);
         }
         Ok(aad)
     }
+}
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        if self.spilled.is_empty() { &self.inline[..self.len] } else { &self.spilled }
-    }
+/// What the associated data of every record begins with.
+fn aad_start(reference: u64, count: u16) -> [u8; AAD_START_LEN] {
+    let mut start = [0; AAD_START_LEN];
+    let mut rest = start.as_mut_slice();
+    // fmt: R-2
+    put(&mut rest, label!("record"));
+    put(&mut rest, &[FIRST_BYTE]);
+    put(&mut rest, &reference.to_be_bytes());
+    // fmt: R-3
+    put(&mut rest, &count.to_be_bytes());
+    start
+}
 
-    /// Decides between stack and heap once, before the first push.
-    fn reserve(&mut self, parts: &[&[u8]]) {
-        let fixed = label!("record").len() + 1 + 8 + 2;
-        let len = parts.iter().fold(fixed, |len, part| len.saturating_add(4).saturating_add(part.len()));
-        if len > INLINE_LEN {
-            self.spilled.reserve_exact(len);
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        if self.spilled.capacity() > 0 {
-            self.spilled.extend_from_slice(bytes);
-        } else {
-            self.inline[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-            self.len += bytes.len();
-        }
-    }
+/// Writes `bytes` at the start of `rest`, which then begins behind them.
+#[inline]
+fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+    let (start, behind) = mem::take(rest).split_at_mut(bytes.len());
+    start.copy_from_slice(bytes);
+    *rest = behind;
 }
 
 /// The first byte of every sealed record. It occurs in no UTF-8 text.
 pub(crate) const FIRST_BYTE: u8 = 0xf8;
-/// Bytes of a record's nonce.
-pub(crate) const NONCE_LEN: usize = 24;
+/// Bytes of half a record's nonce.
+pub(crate) const HALF_NONCE_LEN: usize = 12;
 /// Bytes before a record's ciphertext: first byte 1, reference 8, nonce 24.
-pub(crate) const START_LEN: usize = 33;
-/// Bytes of associated data kept on the stack: room for a table, a column and a row key of 200 B together.
-const INLINE_LEN: usize = 256;
+const START_LEN: usize = 33;
+/// Bytes of associated data before the parts: label, first byte, reference, count.
+const AAD_START_LEN: usize = label!("record").len() + 1 + 8 + 2;
+/// Bytes of associated data kept on the stack: room for a table, a column and a row key of 150 B together.
+const INLINE_LEN: usize = 192;
 
 #[cfg(test)]
 mod tests {
@@ -147,16 +199,14 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_to_the_same() {
-        let nonce = std::array::from_fn(|i| u8::try_from(i).expect("24 values") + 1);
-        let mut bytes = encode_start(0x0102_0304_0506_0708, &nonce).to_vec();
-        assert_eq!(bytes[..9], [0xf8, 1, 2, 3, 4, 5, 6, 7, 8]);
-        bytes.extend_from_slice(&[0xaa; 16]);
-        assert_eq!(bytes.len(), RECORD_OVERHEAD);
+        let [first_half, second_half] = [*b"first  first", *b"second  seco"].map(HalfNonce::from_bytes);
+        assert_eq!(first_half.to_bytes(), *b"first  first");
+        let nonce = Nonce { first_half, second_half };
+        let mut bytes = [0; RECORD_OVERHEAD];
+        encode_start(&mut bytes, 0x0102_0304_0506_0708, &nonce).copy_from_slice(&[0xaa; 16]);
+        assert_eq!(bytes[..33], *b"\xf8\x01\x02\x03\x04\x05\x06\x07\x08first  firstsecond  seco");
         let frame = decode(&bytes, 0).expect("an empty record is well formed");
-        assert_eq!(
-            frame,
-            RecordFrame { reference: 0x0102_0304_0506_0708, nonce: &nonce, sealed: &[0xaa; 16] }
-        );
+        assert_eq!(frame, RecordFrame { reference: 0x0102_0304_0506_0708, nonce, sealed: &[0xaa; 16] });
     }
 
     #[test]
@@ -194,18 +244,19 @@ mod tests {
 
     #[test]
     fn the_aad_is_the_documented_bytes() {
-        let aad = RecordAad::new(7, &[b"t", b"", b"row"]).expect("small");
+        let mut room = RecordAad::empty();
+        let aad = room.write(7, &[b"t", b"", b"row"]).expect("small");
         let mut expected = b"kuvert/v1/record\0\xf8".to_vec();
         expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 7, 0, 3, 0, 0, 0, 1, b't', 0, 0, 0, 0, 0, 0, 0, 3]);
         expected.extend_from_slice(b"row");
-        assert_eq!(aad.as_bytes(), expected);
-        let none = RecordAad::new(7, &[]).expect("no parts");
-        assert_eq!(none.as_bytes()[26..], [0, 0]);
+        assert_eq!(aad, expected);
+        let mut room = RecordAad::empty();
+        assert_eq!(room.write(7, &[]).expect("no parts")[26..], [0, 0]);
     }
 
     #[test]
     fn parts_cannot_be_split_otherwise() {
-        let split = |parts: &[&[u8]]| RecordAad::new(1, parts).expect("small").as_bytes().to_vec();
+        let split = |parts: &[&[u8]]| RecordAad::empty().write(1, parts).expect("small").to_vec();
         assert_ne!(split(&[b"ab", b"c"]), split(&[b"a", b"bc"]));
         assert_ne!(split(&[b"abc"]), split(&[b"abc", b""]));
         assert_ne!(split(&[]), split(&[b""]));
@@ -213,16 +264,17 @@ mod tests {
 
     #[test]
     fn stack_and_heap_give_the_same_bytes() {
-        for len in [0, 221, 222, 223, 224, 225, 226, 300, 70_000] {
+        for len in [0, 158, 159, 160, 161, 162, 300, 70_000] {
             let part = vec![b'x'; len];
-            let aad = RecordAad::new(9, &[&part]).expect("within the limits");
-            let bytes = aad.as_bytes();
+            let mut aad = RecordAad::empty();
+            let bytes = aad.write(9, &[&part]).expect("within the limits");
             assert_eq!(bytes.len(), 28 + 4 + len);
             assert_eq!(bytes[32..], part);
             assert_eq!(aad.spilled.is_empty(), 32 + len <= INLINE_LEN, "at {len}");
         }
-        assert!(RecordAad::new(1, &vec![&b""[..]; 65_535]).is_ok());
-        let error = RecordAad::new(1, &vec![&b""[..]; 65_536]).err().expect("one part too many");
+        assert!(RecordAad::empty().write(1, &vec![&b""[..]; 65_535]).is_ok());
+        let mut aad = RecordAad::empty();
+        let error = aad.write(1, &vec![&b""[..]; 65_536]).expect_err("one part too many");
         assert_eq!(error.category(), Category::LimitExceeded);
     }
 }

@@ -89,7 +89,7 @@ impl RecordKey {
     /// Seals `plaintext` for `cell` into `record`, whose former content is replaced.
     ///
     /// Allocates nothing where `record` has the capacity, 49 bytes more than `plaintext`, and names in the cell are of
-    /// ordinary length (200 bytes together). On error `record` is empty.
+    /// ordinary length (150 bytes together). On error `record` is empty.
     ///
     /// # Errors
     ///

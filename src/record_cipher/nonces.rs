@@ -4,9 +4,14 @@
 //! they are used, and so the one that a copied machine can use twice of the
 //! [format](crate::manual::format).
 
-use std::{cell::RefCell, io};
+use std::{cell::RefCell, io, mem};
 
-use crate::{crypto::random, fork, format::record::NONCE_LEN, secret::wipe};
+use crate::{
+    crypto::random,
+    fork,
+    format::record::{HALF_NONCE_LEN, HalfNonce},
+    secret::wipe,
+};
 
 /// When and in which process something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +22,9 @@ pub(crate) struct Moment {
     pub(super) generation: u64,
 }
 
-/// A source of random bytes that never gives the same ones twice.
+/// A source of random halves of nonces that never gives the same one twice.
 pub(crate) trait Random {
-    fn fill(&mut self, bytes: &mut [u8], now: Moment) -> io::Result<()>;
+    fn half(&mut self, now: Moment) -> io::Result<HalfNonce>;
 
     /// When the next record is sealed. A test has other times.
     fn now(&self) -> Moment {
@@ -31,49 +36,50 @@ pub(crate) trait Random {
 pub(crate) struct System;
 
 impl Random for System {
-    fn fill(&mut self, bytes: &mut [u8], _: Moment) -> io::Result<()> {
+    fn half(&mut self, _: Moment) -> io::Result<HalfNonce> {
+        let mut half = [0; HALF_NONCE_LEN];
         // fmt: R-4
-        random::fill(bytes)
+        random::fill(&mut half)?;
+        Ok(HalfNonce::from_bytes(half))
     }
 }
 
 /// One draw from the operating system, for the records of one call.
 pub(crate) struct Batch {
-    bytes: [u8; BATCH_BYTES],
+    halves: [[u8; HALF_NONCE_LEN]; BATCH_HALVES],
     used: usize,
     end: usize,
 }
 
 impl Batch {
     /// The most records that one draw serves.
-    pub(crate) const RECORDS: usize = BATCH_BYTES / HALF_NONCE - 1;
+    pub(crate) const RECORDS: usize = BATCH_HALVES - 1;
 
     /// Draws for `records` records, or for [`RECORDS`](Self::RECORDS) where that is less; and for one new subkey.
     pub(crate) fn draw(records: usize) -> io::Result<Self> {
-        let mut batch =
-            Self { bytes: [0; BATCH_BYTES], used: 0, end: HALF_NONCE * (records.min(Self::RECORDS) + 1) };
-        random::fill(&mut batch.bytes[..batch.end])?;
+        let end = records.min(Self::RECORDS) + 1;
+        let mut batch = Self { halves: [[0; HALF_NONCE_LEN]; BATCH_HALVES], used: 0, end };
+        random::fill(batch.halves[..end].as_flattened_mut())?;
         Ok(batch)
     }
 }
 
 impl Random for Batch {
-    fn fill(&mut self, bytes: &mut [u8], _: Moment) -> io::Result<()> {
-        match self.bytes[..self.end].get(self.used..self.used + bytes.len()) {
-            Some(drawn) => {
-                bytes.copy_from_slice(drawn);
-                self.used += bytes.len();
-                Ok(())
+    fn half(&mut self, now: Moment) -> io::Result<HalfNonce> {
+        match self.halves[..self.end].get(self.used) {
+            Some(half) => {
+                self.used += 1;
+                Ok(HalfNonce::from_bytes(*half))
             }
             // A second new subkey, for example.
-            None => random::fill(bytes),
+            None => System.half(now),
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        wipe(&mut self.bytes);
+        wipe(self.halves[..self.end].as_flattened_mut());
     }
 }
 
@@ -81,64 +87,54 @@ impl Drop for Batch {
 pub(crate) struct ThreadPool;
 
 impl Random for ThreadPool {
-    fn fill(&mut self, bytes: &mut [u8], now: Moment) -> io::Result<()> {
+    fn half(&mut self, now: Moment) -> io::Result<HalfNonce> {
         // While a thread ends it has no pool any more.
-        POOL.try_with(|pool| pool.borrow_mut().take(bytes, now)).unwrap_or_else(|_| random::fill(bytes))
+        POOL.try_with(|pool| pool.borrow_mut().half(now)).unwrap_or_else(|_| System.half(now))
     }
-}
-
-/// The two halves of a nonce: the one that chooses the subkey, and the subkey's own nonce.
-pub(super) fn halves(nonce: &[u8; NONCE_LEN]) -> (&[u8; HALF_NONCE], &[u8; HALF_NONCE]) {
-    nonce.first_chunk().zip(nonce.last_chunk()).expect("24 bytes are twice 12")
 }
 
 thread_local! {
     static POOL: RefCell<Pool> =
-        const { RefCell::new(Pool { bytes: None, left: 0, drawn: Moment { millis: 0, generation: 0 } }) };
+        const { RefCell::new(Pool { halves: None, left: 0, drawn: Moment { millis: 0, generation: 0 } }) };
 }
 
 struct Pool {
-    /// The first `left` bytes are unused; all after them are zero.
-    bytes: Option<Box<[u8; POOL_BYTES]>>,
+    /// The first `left` are unused; all after them are zero.
+    halves: Option<Box<[[u8; HALF_NONCE_LEN]; POOL_HALVES]>>,
     left: usize,
     drawn: Moment,
 }
 
 impl Pool {
-    fn take(&mut self, out: &mut [u8], now: Moment) -> io::Result<()> {
+    fn half(&mut self, now: Moment) -> io::Result<HalfNonce> {
         // fmt: R-5
         let stale = now.generation != self.drawn.generation
             || now.millis.saturating_sub(self.drawn.millis) >= POOL_MILLIS;
-        let pool = self.bytes.get_or_insert_with(|| Box::new([0; POOL_BYTES]));
-        if stale || self.left < out.len() {
+        let halves = self.halves.get_or_insert_with(|| Box::new([[0; HALF_NONCE_LEN]; POOL_HALVES]));
+        if stale || self.left == 0 {
             self.left = 0;
-            random::fill(pool.as_mut_slice())?;
-            self.left = pool.len();
+            random::fill(halves.as_flattened_mut())?;
+            self.left = halves.len();
             self.drawn = now;
         }
-        let drawn = &mut pool[self.left - out.len()..self.left];
-        out.copy_from_slice(drawn);
+        self.left -= 1;
         // Used once, gone: nobody who reads this memory later learns which nonces came from where.
-        drawn.fill(0);
-        self.left -= out.len();
-        Ok(())
+        Ok(HalfNonce::from_bytes(mem::take(&mut halves[self.left])))
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Some(bytes) = &mut self.bytes {
-            wipe(bytes.as_mut_slice());
+        if let Some(halves) = &mut self.halves {
+            wipe(halves.as_flattened_mut());
         }
     }
 }
 
-/// Bytes that are drawn for one record: half a nonce.
-const HALF_NONCE: usize = 12;
-/// Bytes of one draw for a batch: about as many as one system call gives at its best rate.
-const BATCH_BYTES: usize = 4092;
-/// Bytes of a thread's pool.
-const POOL_BYTES: usize = 4096;
+/// Halves of one draw for a batch: 4 KiB, about as many as one system call gives at its best rate.
+const BATCH_HALVES: usize = 4096 / HALF_NONCE_LEN;
+/// Halves of a thread's pool: 4 KiB.
+const POOL_HALVES: usize = 4096 / HALF_NONCE_LEN;
 /// Milliseconds until what is left in a pool is thrown away.
 const POOL_MILLIS: u64 = 100;
 
@@ -153,21 +149,19 @@ mod tests {
     }
 
     fn empty() -> Pool {
-        Pool { bytes: None, left: 0, drawn: at(0, 0) }
+        Pool { halves: None, left: 0, drawn: at(0, 0) }
     }
 
     #[test]
-    fn a_pool_gives_each_byte_once_and_wipes_it() {
+    fn a_pool_gives_each_half_once_and_wipes_it() {
         let mut pool = empty();
         let mut seen = HashSet::new();
-        for count in 1..=1000_usize {
-            let mut half = [0; 12];
-            pool.take(&mut half, at(5, 1)).unwrap();
-            assert!(seen.insert(half), "repeated after {count}");
-            let (unused, used) = pool.bytes.as_ref().unwrap().split_at(pool.left);
-            assert!(used.iter().all(|byte| *byte == 0));
-            assert!(unused.len() < 64 || unused.iter().any(|byte| *byte != 0));
-            assert_eq!(unused.len(), POOL_BYTES - 12 * ((count - 1) % (POOL_BYTES / 12) + 1));
+        for count in 1..=3 * POOL_HALVES {
+            assert!(seen.insert(pool.half(at(5, 1)).unwrap()), "repeated after {count}");
+            let (unused, used) = pool.halves.as_ref().unwrap().split_at(pool.left);
+            assert!(used.iter().all(|half| *half == [0; 12]));
+            assert!(unused.iter().all(|half| *half != [0; 12]));
+            assert_eq!(used.len(), (count - 1) % POOL_HALVES + 1);
         }
     }
 
@@ -175,15 +169,12 @@ mod tests {
     fn a_pool_is_drawn_anew_when_it_is_old_or_in_another_process() {
         for (now, fresh) in [(at(99, 1), false), (at(100, 1), true), (at(0, 2), true), (at(99, 0), true)] {
             let mut pool = empty();
-            pool.take(&mut [0; 12], at(0, 1)).unwrap();
-            let waiting = *pool.bytes.as_ref().unwrap().last_chunk::<24>().unwrap();
-            let before = **pool.bytes.as_ref().unwrap();
-            assert_eq!(waiting[12..], [0; 12]);
-            pool.take(&mut [0; 12], now).unwrap();
-            let after = **pool.bytes.as_ref().unwrap();
-            let same_start = before[..1000] == after[..1000];
-            assert_eq!(same_start, !fresh, "{now:?}");
-            assert_eq!(pool.left, if fresh { POOL_BYTES - 12 } else { POOL_BYTES - 24 });
+            pool.half(at(0, 1)).unwrap();
+            let waiting = pool.halves.as_ref().unwrap()[..POOL_HALVES - 2].to_vec();
+            pool.half(now).unwrap();
+            let kept = pool.halves.as_ref().unwrap()[..POOL_HALVES - 2] == waiting;
+            assert_eq!(kept, !fresh, "{now:?}");
+            assert_eq!(pool.left, if fresh { POOL_HALVES - 1 } else { POOL_HALVES - 2 });
         }
     }
 
@@ -192,20 +183,18 @@ mod tests {
         let mut batch = Batch::draw(2).unwrap();
         let mut seen = HashSet::new();
         for _ in 0..10 {
-            let mut half = [0; 12];
-            batch.fill(&mut half, at(0, 1)).unwrap();
-            assert!(seen.insert(half) && half != [0; 12]);
+            let half = batch.half(at(0, 1)).unwrap();
+            assert!(seen.insert(half) && half != HalfNonce::default());
         }
-        assert_eq!(batch.used, 36);
-        assert_eq!(Batch::draw(usize::MAX / 16).unwrap().end, BATCH_BYTES);
-        assert_eq!(Batch::draw(0).unwrap().end, 12);
+        assert_eq!((batch.used, batch.end), (3, 3));
+        assert_eq!(Batch::draw(usize::MAX).unwrap().end, BATCH_HALVES);
+        assert_eq!(Batch::draw(0).unwrap().end, 1);
     }
 
     #[test]
     fn threads_have_pools_of_their_own() {
         let draw = || {
-            let mut halves = [[0; 12]; 400];
-            halves.iter_mut().for_each(|half| ThreadPool.fill(half, ThreadPool.now()).unwrap());
+            let halves: Vec<_> = (0..400).map(|_| ThreadPool.half(ThreadPool.now()).unwrap()).collect();
             halves
         };
         let other = std::thread::spawn(draw).join().unwrap();

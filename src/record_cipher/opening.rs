@@ -3,10 +3,10 @@
 //! Floor 3. Records sealed together share the first half of their nonces, so a few subkeys serve most of what is read
 //! in one go. Only a record that opens is worth remembering: a flood of forged ones displaces nothing.
 
-use super::{nonces::halves, shards::Tally};
+use super::shards::Tally;
 use crate::{
     crypto::{AuthFailed, aead::AeadKey, xaes::XaesKey},
-    format::record::RecordFrame,
+    format::record::{HalfNonce, Nonce, RecordFrame},
 };
 
 /// What a shard keeps between records.
@@ -21,7 +21,7 @@ pub(super) struct Opening {
 
 /// A subkey, and the half of the nonces that it stands for.
 struct Kept {
-    first_half: [u8; 12],
+    first_half: HalfNonce,
     subkey: AeadKey,
     last_record: u64,
 }
@@ -43,15 +43,16 @@ impl Opening {
             self.generation = generation;
         }
         self.records += 1;
-        let (first_half, second_half) = halves(frame.nonce);
-        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.first_half == *first_half) {
+        let Nonce { first_half, second_half } = frame.nonce;
+        let second_half = second_half.to_bytes();
+        if let Some(kept) = self.kept.iter_mut().find(|kept| kept.first_half == first_half) {
             kept.last_record = self.records;
-            return kept.subkey.open_to(second_half, aad, frame.sealed, plaintext);
+            return kept.subkey.open_to(&second_half, aad, frame.sealed, plaintext);
         }
         tally.add_one();
-        let subkey = key.subkey(first_half);
-        subkey.open_to(second_half, aad, frame.sealed, plaintext)?;
-        self.keep(Kept { first_half: *first_half, subkey, last_record: self.records });
+        let subkey = key.subkey(&first_half.to_bytes());
+        subkey.open_to(&second_half, aad, frame.sealed, plaintext)?;
+        self.keep(Kept { first_half, subkey, last_record: self.records });
         Ok(())
     }
 

@@ -6,13 +6,13 @@
 use std::io;
 
 use super::{
-    nonces::{Moment, Random, halves},
+    nonces::{Moment, Random},
     shards::Tally,
 };
 use crate::{
     crypto::{aead::AeadKey, xaes::XaesKey},
     error::RecordError,
-    format::record::{NONCE_LEN, RecordAad, encode_start},
+    format::record::{HalfNonce, Nonce, RecordAad, encode_start},
 };
 
 /// What a shard keeps between records.
@@ -23,7 +23,7 @@ pub(super) struct Sealing {
 
 /// A subkey, and the half of the nonces that it stands for.
 struct Kept {
-    first_half: [u8; 12],
+    first_half: HalfNonce,
     subkey: AeadKey,
     made: Moment,
     /// Records that it may still seal.
@@ -47,14 +47,11 @@ impl<R: Random> Sealer<'_, R> {
         parts: &[&[u8]],
         record: &mut [u8],
     ) -> Result<(), RecordError> {
-        // fmt: R-1, R-2
-        let aad = RecordAad::new(self.reference, parts)?;
+        let mut aad = RecordAad::empty();
+        let aad = aad.write(self.reference, parts)?;
         let (subkey, nonce) = self.sealing.next(self.key, self.random).map_err(RecordError::Random)?;
-        let start = encode_start(self.reference, &nonce);
-        let (written, sealed) = record.split_at_mut(start.len());
-        written.copy_from_slice(&start);
-        let (_, second_half) = halves(&nonce);
-        subkey.seal_to(second_half, aad.as_bytes(), plaintext, sealed);
+        let sealed = encode_start(record, self.reference, &nonce);
+        subkey.seal_to(&nonce.second_half.to_bytes(), aad, plaintext, sealed);
         self.tally.add_one();
         Ok(())
     }
@@ -62,26 +59,21 @@ impl<R: Random> Sealer<'_, R> {
 
 impl Sealing {
     /// A nonce that was never given out before, and the subkey of its first half.
-    fn next(&mut self, key: &XaesKey, random: &mut impl Random) -> io::Result<(&AeadKey, [u8; NONCE_LEN])> {
+    fn next(&mut self, key: &XaesKey, random: &mut impl Random) -> io::Result<(&AeadKey, Nonce)> {
         let now = random.now();
-        let mut nonce = [0; NONCE_LEN];
+        let second_half = random.half(now)?;
         // Gone before anything can fail: what no longer serves never serves again.
         self.kept.take_if(|kept| !kept.serves(now));
         let kept = match &mut self.kept {
-            Some(kept) => {
-                nonce[..12].copy_from_slice(&kept.first_half);
-                random.fill(&mut nonce[12..], now)?;
-                kept
-            }
+            Some(kept) => kept,
             none => {
-                random.fill(&mut nonce, now)?;
-                let (first_half, _) = halves(&nonce);
-                let subkey = key.subkey(first_half);
-                none.insert(Kept { first_half: *first_half, subkey, made: now, left: RECORDS_PER_SUBKEY })
+                let first_half = random.half(now)?;
+                let subkey = key.subkey(&first_half.to_bytes());
+                none.insert(Kept { first_half, subkey, made: now, left: RECORDS_PER_SUBKEY })
             }
         };
         kept.left -= 1;
-        Ok((&kept.subkey, nonce))
+        Ok((&kept.subkey, Nonce { first_half: kept.first_half, second_half }))
     }
 }
 

@@ -5,6 +5,7 @@
 //! child for a thread that exists in its parent only.
 
 use std::{
+    cell::Cell,
     sync::{
         Mutex, MutexGuard, TryLockError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -33,8 +34,10 @@ impl<T: Default> Shards<T> {
 
     /// Runs `work` on a state that nobody else touches meanwhile: this thread's own where it is free.
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut T, Tally<'_>) -> R) -> R {
-        let (after, before) = self.shards.split_at(home() % self.shards.len());
-        for shard in before.iter().chain(after) {
+        let home = home();
+        for distance in 0..self.shards.len() {
+            // The number of shards is a power of two.
+            let shard = &self.shards[(home + distance) & (self.shards.len() - 1)];
             if let Some(mut state) = shard.take() {
                 return work(&mut state, Tally::Owned(&shard.count));
             }
@@ -85,20 +88,25 @@ impl Tally<'_> {
 
 /// A number for this thread: threads are numbered in the order in which they first come here.
 fn home() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    static THREADS: AtomicUsize = AtomicUsize::new(1);
     thread_local! {
-        static HOME: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+        static HOME: Cell<usize> = const { Cell::new(0) };
     }
-    // Without its number only while the thread ends.
-    HOME.try_with(|home| *home).unwrap_or_default()
+    HOME.with(|home| {
+        if home.get() == 0 {
+            home.set(THREADS.fetch_add(1, Ordering::Relaxed));
+        }
+        home.get()
+    })
 }
 
-/// As many as threads can run at once, asked once: the answer takes reading files.
+/// As many as threads can run at once, rounded up to a power of two. Asked once: the answer takes reading files.
 fn shard_count() -> usize {
     static KNOWN: AtomicUsize = AtomicUsize::new(0);
     match KNOWN.load(Ordering::Relaxed) {
         0 => {
-            let count = thread::available_parallelism().map_or(1, |n| n.get().min(MAX_SHARDS));
+            let count =
+                thread::available_parallelism().map_or(1, |n| n.get().min(MAX_SHARDS)).next_power_of_two();
             KNOWN.store(count, Ordering::Relaxed);
             count
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{nonces::Moment, *};
 use crate::{
-    format::record::{NONCE_LEN, decode},
+    format::record::{HalfNonce, Nonce, decode},
     limits::RECORD_OVERHEAD,
 };
 
@@ -23,8 +23,8 @@ impl At {
 }
 
 impl Random for At {
-    fn fill(&mut self, bytes: &mut [u8], now: Moment) -> io::Result<()> {
-        System.fill(bytes, now)
+    fn half(&mut self, now: Moment) -> io::Result<HalfNonce> {
+        System.half(now)
     }
 
     fn now(&self) -> Moment {
@@ -52,12 +52,12 @@ fn open(cipher: &RecordCipher, record: &[u8]) -> Result<Vec<u8>, RecordError> {
     Ok(plaintext)
 }
 
-fn nonce(record: &[u8]) -> [u8; NONCE_LEN] {
-    *decode(record, 1 << 20).unwrap().nonce
+fn nonce(record: &[u8]) -> Nonce {
+    decode(record, 1 << 20).unwrap().nonce
 }
 
-fn first_half(record: &[u8]) -> [u8; 12] {
-    *nonce(record).first_chunk().unwrap()
+fn first_half(record: &[u8]) -> HalfNonce {
+    nonce(record).first_half
 }
 
 /// What went wrong with the nonces of a set of records, if anything did.
@@ -68,14 +68,14 @@ enum Fault {
 }
 
 /// The detector: no nonce twice, and no first half on more than 2^12 records.
-fn fault(nonces: impl IntoIterator<Item = [u8; NONCE_LEN]>) -> Option<Fault> {
+fn fault(nonces: impl IntoIterator<Item = Nonce>) -> Option<Fault> {
     let mut seen = HashSet::new();
-    let mut per_subkey = HashMap::<[u8; 12], u32>::new();
+    let mut per_subkey = HashMap::<HalfNonce, u32>::new();
     for nonce in nonces {
         if !seen.insert(nonce) {
             return Some(Fault::Repeated);
         }
-        let count = per_subkey.entry(*nonce.first_chunk().unwrap()).or_default();
+        let count = per_subkey.entry(nonce.first_half).or_default();
         *count += 1;
         if *count > 4096 {
             return Some(Fault::TooManyUnderOneSubkey);
@@ -133,10 +133,9 @@ fn more_threads_than_places_share_nothing_either() {
 fn the_detector_finds_repeated_nonces_and_overused_subkeys() {
     struct ComesRound(u8);
     impl Random for ComesRound {
-        fn fill(&mut self, bytes: &mut [u8], _: Moment) -> io::Result<()> {
+        fn half(&mut self, _: Moment) -> io::Result<HalfNonce> {
             self.0 = (self.0 + 1) % 100;
-            bytes.fill(self.0);
-            Ok(())
+            Ok(HalfNonce::from_bytes([self.0; 12]))
         }
     }
     let cipher = cipher();
@@ -154,9 +153,9 @@ fn the_detector_finds_repeated_nonces_and_overused_subkeys() {
     assert_eq!(fault(nonces), Some(Fault::Repeated));
 
     let overused = (0..4097_u32).map(|i| {
-        let mut nonce = [0; NONCE_LEN];
-        nonce[20..].copy_from_slice(&i.to_be_bytes());
-        nonce
+        let mut second_half = [0; 12];
+        second_half[8..].copy_from_slice(&i.to_be_bytes());
+        Nonce { first_half: HalfNonce::default(), second_half: HalfNonce::from_bytes(second_half) }
     });
     assert_eq!(fault(overused), Some(Fault::TooManyUnderOneSubkey));
 }
@@ -204,9 +203,10 @@ fn a_subkey_stays_in_its_process() {
 fn without_random_bytes_nothing_is_sealed_and_nothing_is_lost() {
     struct Fails(u32);
     impl Random for Fails {
-        fn fill(&mut self, bytes: &mut [u8], now: Moment) -> io::Result<()> {
+        fn half(&mut self, now: Moment) -> io::Result<HalfNonce> {
             self.0 += 1;
-            if self.0 == 2 { Err(io::ErrorKind::Other.into()) } else { System.fill(bytes, now) }
+            // The first record takes two halves.
+            if self.0 == 3 { Err(io::ErrorKind::Other.into()) } else { System.half(now) }
         }
     }
     let cipher = cipher();
@@ -260,12 +260,13 @@ fn an_opener_keeps_nothing_across_a_fork() {
     let opener = cipher();
     let record = seal_with(&cipher(), &mut System, b"text").unwrap();
     let frame = decode(&record, 100).unwrap();
-    let aad = RecordAad::new(0x1234, &[b"t", b"c"]).unwrap();
+    let mut aad = RecordAad::empty();
+    let aad = aad.write(0x1234, &[b"t", b"c"]).unwrap();
     let mut derived = Vec::new();
     for generation in [1, 1, 2, 2, 1] {
         opener.opening.with(|opening, tally| {
             let mut plaintext = [0; 4];
-            opening.open(&opener.key, generation, &frame, aad.as_bytes(), &mut plaintext, tally).unwrap();
+            opening.open(&opener.key, generation, &frame, aad, &mut plaintext, tally).unwrap();
             assert_eq!(&plaintext, b"text");
         });
         derived.push(opener.opening.total());
