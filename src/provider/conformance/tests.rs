@@ -286,8 +286,10 @@ fn report(bug: Bug) -> Report {
         .with_stranger(&stranger)
         .with_impostor(&impostor)
         .with_secret([1; 32])
-        .with_callers(50)
-        .with_patience(Duration::from_millis(300));
+        .with_callers(50);
+    if bug == Bug::StaysLockedWhenDropped {
+        suite = suite.with_patience(Duration::from_millis(100));
+    }
     for wrap in [KWP_OF_31, KWP_OF_33] {
         let wrap = [from_hex(wrap), binding(&suite.context).to_vec()].concat();
         suite = suite.with_wrong_length(Recipient::new(TYPE, "k", [], wrap));
@@ -425,7 +427,7 @@ impl KeyProvider for Backend {
 
 fn with_backend(fate: Fate) -> Vec<Clause> {
     let (provider, backend) = (memory("k", 1), Backend::new(fate));
-    let suite = Conformance::new(&provider).with_callers(1).with_patience(Duration::from_millis(300));
+    let suite = Conformance::new(&provider).with_callers(1);
     let suite = match fate {
         Fate::AnswersAfter(_) => suite.with_slow(&backend, backend.clock.clone()),
         Fate::Hangs | Fate::GivesUpAfter(..) => suite.with_hung(&backend, backend.clock.clone(), DEADLINE),

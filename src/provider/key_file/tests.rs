@@ -250,3 +250,47 @@ fn a_named_pipe_is_refused_without_waiting_for_its_writer() {
     assert!(made.success());
     assert!(matches!(KeyFile::load(&path), Err(KeyFileError::NotAFile { .. })));
 }
+
+mod any_text {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the bytes are, they are read or refused, and eight of their characters in a row are never shown.
+        #[test]
+        fn is_read_or_refused_without_being_shown(text in "(#|kuvert-key-v[12]:|[A-Za-z0-9:]{8}|[\\PC]{1,9}|\r|\n|\u{feff}){0,12}") {
+            if let Err(error) = KeyFile::parse(text.as_bytes()) {
+                let shown = format!("{error} {error:?}");
+                let pieces = text.split(['\n', '\r', ':']).filter(|piece| !shown_anyway(piece));
+                for piece in pieces {
+                    prop_assert!(!shown.contains(piece), "{piece:?} in {shown}");
+                }
+            }
+        }
+
+        #[test]
+        fn of_any_bytes_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            drop(KeyFile::parse(&bytes));
+        }
+
+        /// One byte changed anywhere in a file is told, or the file means the same: it was in a comment or a line end.
+        #[test]
+        fn with_one_byte_changed_never_holds_another_key(at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+            let file = KeyFile { entries: vec![fixed("one"), fixed("two")] };
+            let mut text = file.expose_text().as_bytes().to_vec();
+            let at = at.index(text.len());
+            text[at] = byte;
+            if let Ok(read) = KeyFile::parse(&text) {
+                prop_assert!(read.entries.iter().all(|entry| entry.key() == fixed("x").key()));
+                // A line can become a comment, and no line another entry.
+                prop_assert!(read.ids().all(|id| ["one", "two"].contains(&id)));
+            }
+        }
+    }
+
+    /// Too short to be a secret, or words of our own.
+    fn shown_anyway(piece: &str) -> bool {
+        piece.chars().count() < 8 || piece.starts_with("kuvert-key-v")
+    }
+}
