@@ -1,1 +1,181 @@
-//! (to be written)
+//! R-5 with real forks: nothing that a record key keeps is used on both sides.
+//!
+//! A process of its own, because it forks while threads run. A child does its work, tells its parent over a pipe, and
+//! leaves without returning to the test harness; one that hangs is killed by an alarm. Linux and its kin only.
+#![cfg(unix)]
+#![allow(
+    unsafe_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "fork exists in no safe form, and a test that cannot go on should say where"
+)]
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{Read, Write},
+    os::fd::FromRawFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use kuvert::{
+    Cell, EncryptionContext, Kuvert, RecordKey, RecordOptions, blocking::block_on, provider::MemoryProvider,
+};
+
+#[path = "../src/fork.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the module of the crate itself, of which this uses a part")]
+mod fork;
+
+/// Runs `work` in a forked child, and gives what it returned there.
+fn in_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: both were just opened, and each is owned by one `File` from here on.
+    let [mut reading, mut writing] = ends.map(|end| unsafe { File::from_raw_fd(end) });
+    // SAFETY: the child uses its copy of memory and the two files, and leaves by `_exit`. Locks that other threads
+    // held at this moment stay locked in it: that it gets along is what is tested, and the C library's own are
+    // taken care of by the C library.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0);
+    if child == 0 {
+        // SAFETY: kills this process if it hangs.
+        unsafe { libc::alarm(60) };
+        let done = catch_unwind(AssertUnwindSafe(|| writing.write_all(&work()).is_ok()));
+        // SAFETY: ends this process at once; the parent's harness must not run on here.
+        unsafe { libc::_exit(i32::from(!matches!(done, Ok(true)))) };
+    }
+    drop(writing);
+    let mut told = Vec::new();
+    reading.read_to_end(&mut told).unwrap();
+    let mut status = 0;
+    // SAFETY: `child` is this process's own, and `status` has room for the answer.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the child failed or hung");
+    told
+}
+
+#[test]
+fn a_child_is_of_another_generation_and_the_parent_stays() {
+    let parent = fork::generation();
+    assert_eq!(fork::generation(), parent);
+    let told = in_child(|| {
+        let child = fork::generation();
+        let stays = u64::from(fork::generation() == child);
+        let grandchild = in_child(|| fork::generation().to_be_bytes().to_vec());
+        [&child.to_be_bytes()[..], &stays.to_be_bytes(), &grandchild].concat()
+    });
+    let [child, stays, grandchild] =
+        [0, 8, 16].map(|at| u64::from_be_bytes(*told[at..].first_chunk().unwrap()));
+    assert_eq!(stays, 1);
+    assert_eq!(fork::generation(), parent);
+    assert_eq!(HashSet::from([0, parent, child, grandchild]).len(), 4);
+}
+
+#[test]
+fn many_children_are_all_of_different_generations() {
+    let mut seen = HashSet::from([fork::generation()]);
+    for _ in 0..100 {
+        let told = in_child(|| fork::generation().to_be_bytes().to_vec());
+        assert!(seen.insert(u64::from_be_bytes(told.try_into().unwrap())));
+    }
+}
+
+fn key() -> RecordKey {
+    let kuvert = Kuvert::new(MemoryProvider::generate("test").unwrap());
+    block_on(kuvert.new_record_key(&EncryptionContext::empty())).unwrap().unwrap().0
+}
+
+fn pooled(key: &RecordKey) -> RecordKey {
+    key.clone().with_options(RecordOptions::default().with_snapshot_unsafe_nonce_pool(true))
+}
+
+fn cell() -> Cell<'static> {
+    Cell::new("t", "c", 1)
+}
+
+/// Records of no plaintext, one after the other: 49 bytes each.
+fn seal(key: &RecordKey, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|_| key.seal(b"", &cell()).unwrap()).collect()
+}
+
+/// The detector: what the nonces of two processes have in common, by their first halves and by their second ones.
+/// In common by chance is nothing.
+fn shared(parent: &[u8], child: &[u8]) -> (usize, usize) {
+    let halves = |records: &[u8], at: usize| -> HashSet<Vec<u8>> {
+        records.chunks(49).map(|record| record[at..at + 12].to_vec()).collect()
+    };
+    let common = |at| halves(parent, at).intersection(&halves(child, at)).count();
+    (common(9), common(21))
+}
+
+#[test]
+fn parent_and_child_share_no_subkey_and_no_random_bytes() {
+    let key = key();
+    for key in [key.clone(), pooled(&key)] {
+        let before = seal(&key, 10);
+        let child = in_child(|| seal(&key, 300));
+        let after = seal(&key, 300);
+        assert_eq!((child.len(), after.len()), (49 * 300, 49 * 300));
+        // The parent goes on with the subkey it had: the test would see it if the child did too.
+        assert_eq!(shared(&before, &after), (1, 0));
+        assert_eq!(shared(&[before, after].concat(), &child), (0, 0));
+    }
+}
+
+#[test]
+fn two_children_share_nothing_either() {
+    let key = pooled(&key());
+    seal(&key, 1);
+    let (one, other) = (in_child(|| seal(&key, 300)), in_child(|| seal(&key, 300)));
+    assert_eq!(shared(&one, &other), (0, 0));
+}
+
+#[test]
+fn the_detector_sees_a_child_that_goes_on_as_its_parent_would() {
+    let key = pooled(&key());
+    let parent = seal(&key, 10);
+    // What a child would seal that kept its parent's subkey, and one that kept its pool too.
+    assert_eq!(shared(&parent, &seal(&key, 10)), (1, 0));
+    assert_eq!(shared(&parent, &parent), (1, 10));
+}
+
+#[test]
+fn each_opens_what_the_other_sealed() {
+    let key = key();
+    let mine = seal(&key, 1);
+    assert_eq!(key.open(&mine, &cell()).unwrap().as_slice(), b"");
+    let theirs = in_child(|| {
+        assert_eq!(key.open(&mine, &cell()).unwrap().as_slice(), b"");
+        seal(&key, 1)
+    });
+    assert_eq!(key.open(&theirs, &cell()).unwrap().as_slice(), b"");
+}
+
+#[test]
+fn a_child_never_waits_for_threads_that_it_does_not_have() {
+    let (key, stop) = (key(), AtomicBool::new(false));
+    let mut all = HashSet::new();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let record = seal(&pooled(&key), 1);
+                    key.open(&record, &cell()).unwrap();
+                }
+            });
+        }
+        for _ in 0..100 {
+            let child = in_child(|| {
+                let records = seal(&key, 20);
+                assert!(records.chunks(49).all(|record| key.open(record, &cell()).is_ok()));
+                records
+            });
+            all.extend(child.chunks(49).map(|record| record[9..33].to_vec()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(all.len(), 100 * 20, "no nonce twice among a hundred children");
+}
