@@ -7,6 +7,7 @@
 
 mod cancel;
 mod clauses;
+mod custody;
 mod drive;
 mod faults;
 mod leaks;
@@ -20,7 +21,7 @@ use std::time::Duration;
 pub use self::report::{Clause, Failure, Report};
 
 use self::drive::Run;
-use super::{KeyProvider, WrapContext};
+use super::{KeyCustodian, KeyProvider, WrapContext};
 use crate::clock::TestClock;
 use crate::error::ProviderErrorKind;
 use crate::format::stanza::Recipient;
@@ -55,6 +56,7 @@ pub struct Conformance<'p> {
     failing: Vec<(&'p dyn KeyProvider, ProviderErrorKind)>,
     slow: Option<(&'p dyn KeyProvider, TestClock)>,
     hung: Option<(&'p dyn KeyProvider, TestClock, Duration)>,
+    custodian: Option<(&'p dyn KeyCustodian, String)>,
     secrets: Vec<Vec<u8>>,
     callers: usize,
     threads: usize,
@@ -77,6 +79,7 @@ impl<'p> Conformance<'p> {
             failing: Vec::new(),
             slow: None,
             hung: None,
+            custodian: None,
             secrets: Vec::new(),
             callers: 1000,
             threads: 0,
@@ -132,6 +135,15 @@ impl<'p> Conformance<'p> {
     #[must_use]
     pub fn with_hung(mut self, provider: &'p dyn KeyProvider, clock: TestClock, deadline: Duration) -> Self {
         self.hung = Some((provider, clock, deadline));
+        self
+    }
+
+    /// Who destroys the provider's keys, and a name for a key that it may create.
+    ///
+    /// **The keys that the provider seals with are destroyed**, at the end of the run.
+    #[must_use]
+    pub fn with_custodian(mut self, custodian: &'p dyn KeyCustodian, new_name: impl Into<String>) -> Self {
+        self.custodian = Some((custodian, new_name.into()));
         self
     }
 

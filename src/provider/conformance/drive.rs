@@ -48,6 +48,7 @@ impl<'s> Run<'s> {
                 Clause::Hung => self.hung().await,
                 Clause::Cancelled => self.cancelled().await,
                 Clause::Concurrent => self.concurrent().await,
+                Clause::Custody => self.custody().await,
                 Clause::Secrets => self.secrets(),
             };
             self.report.add(clause, verdict);

@@ -36,13 +36,15 @@ pub enum Clause {
     Cancelled,
     /// Many callers at once each get their own answer.
     Concurrent,
+    /// A destroyed wrapping key neither opens nor seals, from the call on.
+    Custody,
     /// Nothing that is shown holds a secret: no `Debug`, no error with its sources.
     Secrets,
 }
 
 impl Clause {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Describe,
         Self::Check,
         Self::Generate,
@@ -58,6 +60,8 @@ impl Clause {
         Self::Hung,
         Self::Cancelled,
         Self::Concurrent,
+        // After the others, whose key it destroys.
+        Self::Custody,
         // The last, since it searches what all the others brought to light.
         Self::Secrets,
     ];

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -13,7 +14,7 @@ use crate::crypto::kdf;
 use crate::error::ProviderError;
 use crate::executor::block_on;
 use crate::format::stanza::RecipientType;
-use crate::provider::{GeneratedKey, Health, KeyInfo, MemoryProvider, ProviderInfo};
+use crate::provider::{GeneratedKey, Health, KeyCustodian, KeyInfo, MemoryProvider, ProviderInfo};
 use crate::secret::DataKey;
 
 /// AES-KWP, made by another program, of 31 and of 33 bytes 5a under the key of 32 bytes 01.
@@ -42,6 +43,7 @@ fn the_memory_provider_keeps_the_contract() {
     let mut suite = Conformance::new(&provider)
         .with_stranger(&stranger)
         .with_impostor(&impostor)
+        .with_custodian(&provider, "created")
         .with_secret([1; 32])
         .with_threads(4);
     for wrap in [KWP_OF_31, KWP_OF_33] {
@@ -301,7 +303,7 @@ fn report(bug: Bug) -> Report {
 fn a_sound_sample_keeps_the_contract() {
     let report = report(Bug::None);
     assert!(report.is_conformant(), "{report}");
-    assert_eq!(report.passed().len(), Clause::ALL.len() - 3);
+    assert_eq!(report.passed().len(), Clause::ALL.len() - 4);
 }
 
 #[test]
@@ -436,6 +438,53 @@ fn with_backend(fate: Fate) -> Vec<Clause> {
         }
     };
     clauses(&block_on(suite.run()).unwrap())
+}
+
+/// A custodian that does not do what it says.
+#[derive(Debug)]
+struct Careless(MemoryProvider, &'static str);
+
+#[async_trait]
+impl KeyCustodian for Careless {
+    async fn create_wrapping_key(&self, name: &str) -> Result<String, ProviderError> {
+        match self.1 {
+            "gives no id" => Ok(String::new()),
+            "cannot create" => Err(error(ProviderErrorKind::AccessDenied)),
+            _ => self.0.create_wrapping_key(name).await,
+        }
+    }
+
+    async fn schedule_destruction(&self, id: &str) -> Result<SystemTime, ProviderError> {
+        match self.1 {
+            "keeps all keys" => Ok(SystemTime::now()),
+            "keeps the key that seals" if id == "k" => Ok(SystemTime::now()),
+            "says another kind" if id.ends_with("never-was") => Err(error(ProviderErrorKind::Other)),
+            "destroys what never was" if id.ends_with("never-was") => Ok(SystemTime::now()),
+            "cannot destroy" => Err(error(ProviderErrorKind::AccessDenied)),
+            _ => self.0.schedule_destruction(id).await,
+        }
+    }
+}
+
+#[test]
+fn custodians_that_destroy_nothing_are_found() {
+    let run = |bug| {
+        let custodian = Careless(memory("k", 1), bug);
+        let suite = Conformance::new(&custodian.0).with_callers(1).with_custodian(&custodian, "new");
+        clauses(&block_on(suite.run()).unwrap())
+    };
+    assert_eq!(run("nothing"), []);
+    for bug in [
+        "gives no id",
+        "cannot create",
+        "keeps all keys",
+        "keeps the key that seals",
+        "says another kind",
+        "destroys what never was",
+        "cannot destroy",
+    ] {
+        assert_eq!(run(bug), [Clause::Custody], "{bug}");
+    }
 }
 
 #[test]
