@@ -274,7 +274,7 @@ fn two_chunks() {
         assert_eq!(outcome.released, trial.plaintext[..CHUNK], "{way:?}");
     }
     // Who verifies the length first, or wants all or nothing, gets nothing at all.
-    for way in [Way::Whole, Way::Seek, Way::Ranges] {
+    for way in [Way::Whole, Way::Into, Way::Seek, Way::Ranges] {
         let outcome = trial.judge(way, &changed).expect("an error and a true prefix");
         assert_eq!(outcome.released, b"", "{way:?}");
     }

@@ -257,7 +257,13 @@ fn open(stage: &Stage) {
                 std::io::Seek::seek(&mut reader, std::io::SeekFrom::Start(at)).unwrap();
                 reader.read_exact(&mut buffer.0[..20]).unwrap();
             }
-            drop(reader);
+            // Much, and then less by the same buffer.
+            let mut large = Wiped(vec![0; 300_000.min(message.len() / 5)]);
+            std::io::Seek::seek(&mut reader, std::io::SeekFrom::Start(0)).unwrap();
+            reader.read_exact(&mut large.0).unwrap();
+            std::io::Seek::seek(&mut reader, std::io::SeekFrom::End(-20)).unwrap();
+            reader.read_exact(&mut buffer.0[..20]).unwrap();
+            drop((reader, large));
             buffer.0.fill(0);
             stage.scan("idle kek");
             let reader = opener(&message, lazy).into_ranges(message.as_slice()).unwrap();

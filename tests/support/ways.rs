@@ -15,6 +15,8 @@ use super::cancel::wait;
 pub enum Way {
     /// `Kuvert::open`.
     Whole,
+    /// `Opener::open_into` the caller's buffer.
+    Into,
     /// `OpenReader` by `read`, with a small buffer, from a source of unknown length.
     Read,
     /// `OpenReader` by `read` with a buffer of several chunks, which are opened straight into it.
@@ -36,8 +38,9 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Whole,
+        Self::Into,
         Self::Read,
         Self::ReadLarge,
         Self::Buffered,
@@ -87,6 +90,18 @@ fn open_into(
         Way::Whole => {
             out.extend_from_slice(&wait(kuvert.open(message, context))?);
             Ok(None)
+        }
+        Way::Into => {
+            let start = MessageStart::parse(message)?;
+            let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
+            let opener = opener(kuvert, start, context, false)?;
+            let len = usize::try_from(opener.report().plaintext_len).expect("shorter than a slice");
+            let mut plaintext = vec![0; len];
+            let report = opener.open_into(&message[chunks..], &mut plaintext).inspect_err(|_| {
+                assert!(plaintext.iter().all(|byte| *byte == 0), "plaintext was left beside an error");
+            })?;
+            out.append(&mut plaintext);
+            Ok(Some(report))
         }
         Way::Read | Way::ReadLarge | Way::Buffered | Way::Copy => {
             let mut source = message;
