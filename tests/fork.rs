@@ -17,11 +17,16 @@ use std::{
     os::fd::FromRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Waker},
     thread,
+    time::Duration,
 };
 
 use kuvert::{
-    Cell, EncryptionContext, Kuvert, RecordKey, RecordOptions, blocking::block_on, provider::MemoryProvider,
+    Cell, EncryptionContext, Kuvert, RecordKey, RecordOptions,
+    blocking::block_on,
+    clock::{Clock, Sleep, SystemClock},
+    provider::MemoryProvider,
 };
 
 #[path = "../src/fork.rs"]
@@ -159,6 +164,7 @@ fn a_child_never_waits_for_threads_that_it_does_not_have() {
     let (key, stop) = (key(), AtomicBool::new(false));
     let mut all = HashSet::new();
     thread::scope(|scope| {
+        let _stopped = StopAtEnd(&stop);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -175,7 +181,51 @@ fn a_child_never_waits_for_threads_that_it_does_not_have() {
             });
             all.extend(child.chunks(49).map(|record| record[9..33].to_vec()));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(all.len(), 100 * 20, "no nonce twice among a hundred children");
+}
+
+#[test]
+fn a_child_sleeps_by_a_thread_of_its_own() {
+    let sleep = |millis| SystemClock.sleep(Duration::from_millis(millis));
+    block_on(sleep(1)).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _stopped = StopAtEnd(&stop);
+        // Threads that hold the timer's locks at the moment of a fork, now and then.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    block_on(sleep(0)).unwrap();
+                    drop(poll_once(sleep(3_600_000)));
+                }
+            });
+        }
+        for _ in 0..100 {
+            // Begun in the parent, and gone on with in the child.
+            let [begun, dropped] = [20, 3_600_000].map(|millis| poll_once(sleep(millis)));
+            in_child(move || {
+                drop(dropped);
+                block_on(begun).unwrap();
+                block_on(sleep(1)).unwrap();
+                in_child(|| block_on(sleep(1)).map(|()| Vec::new()).unwrap())
+            });
+        }
+    });
+    block_on(sleep(1)).unwrap();
+}
+
+/// Polled once, so that it is among those that are to be woken.
+fn poll_once(mut sleep: Sleep) -> Sleep {
+    assert!(sleep.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    sleep
+}
+
+/// Ends the threads that wait for the flag, also when the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

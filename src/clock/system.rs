@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fmt, process, thread};
@@ -49,20 +49,17 @@ impl Future for Sleeper {
             self.unregister();
             return Poll::Ready(());
         }
-        let timer = match Timer::of_this_process() {
-            Ok(timer) => timer,
-            Err(_) => {
-                // No thread to be had: better to hold this one up than never to wake it.
-                thread::sleep(until - now);
-                return Poll::Ready(());
-            }
-        };
-        let key = match &self.registered {
-            Some((own, key)) if Arc::ptr_eq(own, &timer) => *key,
+        let timer = Timer::of_this_process();
+        let key = match self.registered.take() {
+            Some((own, key)) if Arc::ptr_eq(&own, &timer) => key,
             // The first poll, or the first one in a forked child, whose timer is another.
             _ => timer.new_key(until),
         };
-        timer.register(key, cx.waker());
+        if timer.register(key, cx.waker()).is_err() {
+            // No thread to be had: better to hold this one up than never to wake it.
+            thread::sleep(until - now);
+            return Poll::Ready(());
+        }
         self.registered = Some((timer, key));
         Poll::Pending
     }
@@ -91,28 +88,43 @@ struct Timer {
     changed: Condvar,
 }
 
+#[derive(Default)]
 struct Table {
     sleepers: BTreeMap<Key, Waker>,
     next_number: u64,
+    has_thread: bool,
 }
 
+/// The timer of a process, and after it that of a child which this process became. Threads do not survive a fork, and
+/// locks that they held are never given up: so a child takes nothing over and makes its own.
+struct Generation {
+    timer: OnceLock<Arc<Timer>>,
+    next: OnceLock<Box<Self>>,
+}
+
+impl Generation {
+    const fn new() -> Self {
+        Self { timer: OnceLock::new(), next: OnceLock::new() }
+    }
+}
+
+static TIMERS: Generation = Generation::new();
+
 impl Timer {
-    /// The timer of this process, its thread started if need be.
-    fn of_this_process() -> std::io::Result<Arc<Self>> {
-        static CURRENT: Mutex<Option<Arc<Timer>>> = Mutex::new(None);
-        let mut current = lock(&CURRENT);
-        // Threads do not survive a fork: the parent's timer would never wake anybody in the child.
-        if let Some(timer) = current.as_ref().filter(|timer| timer.process == process::id()) {
-            return Ok(Arc::clone(timer));
+    fn of_this_process() -> Arc<Self> {
+        let process = process::id();
+        let mut generation = &TIMERS;
+        loop {
+            let timer = generation.timer.get_or_init(|| Arc::new(Self::new(process)));
+            if timer.process == process {
+                return Arc::clone(timer);
+            }
+            generation = generation.next.get_or_init(|| Box::new(Generation::new()));
         }
-        let table = Table { sleepers: BTreeMap::new(), next_number: 0 };
-        let timer =
-            Arc::new(Self { process: process::id(), table: Mutex::new(table), changed: Condvar::new() });
-        let served = Arc::clone(&timer);
-        thread::Builder::new().name("kuvert-clock".into()).spawn(move || served.serve())?;
-        // A parent's timer is not dropped here, nor are the wakers in it: its thread's share of it was never given up.
-        *current = Some(Arc::clone(&timer));
-        Ok(timer)
+    }
+
+    fn new(process: u32) -> Self {
+        Self { process, table: Mutex::default(), changed: Condvar::new() }
     }
 
     fn new_key(&self, until: Instant) -> Key {
@@ -122,8 +134,14 @@ impl Timer {
         (until, number)
     }
 
-    fn register(&self, key: Key, waker: &Waker) {
+    /// Has a sleeper woken when its time comes. Starts the thread that does so, the first time.
+    fn register(self: &Arc<Self>, key: Key, waker: &Waker) -> std::io::Result<()> {
         let mut table = lock(&self.table);
+        if !table.has_thread {
+            let served = Arc::clone(self);
+            thread::Builder::new().name("kuvert-clock".into()).spawn(move || served.serve())?;
+            table.has_thread = true;
+        }
         let previous = table.sleepers.insert(key, waker.clone());
         let is_first = table.sleepers.first_key_value().is_some_and(|(first, _)| *first == key);
         drop(table);
@@ -132,6 +150,7 @@ impl Timer {
         if is_first {
             self.changed.notify_one();
         }
+        Ok(())
     }
 
     fn unregister(&self, key: Key) {

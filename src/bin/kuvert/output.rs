@@ -23,9 +23,6 @@ impl Target {
         let path = path.filter(|path| path.as_os_str() != "-").map(Path::to_path_buf);
         let target = Self { path, replace };
         if let Some(path) = &target.path {
-            if path.as_os_str().is_empty() {
-                return Err(Failure::usage("the name after -o is empty: name a file"));
-            }
             check_free(path, replace)?;
         }
         Ok(target)
