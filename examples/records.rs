@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use kuvert::{Cell, EncryptionContext, Kuvert, RecordError, blocking::block_on, provider::MemoryProvider};
+use kuvert::{Cell, EncryptionContext, RecordError, blocking::Kuvert, provider::MemoryProvider};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kuvert = Kuvert::new(MemoryProvider::generate("demo-2026")?);
     let context = EncryptionContext::new([("table", "customers")])?;
 
     // Once, when the table is made: a key for its records, and the envelope to keep beside the table.
-    let (key, envelope) = block_on(kuvert.new_record_key(&context))??;
+    let (key, envelope) = kuvert.new_record_key(&context)?;
 
     // A table: customer number, sealed mail address. Each value is bound to its row.
     let mut table = BTreeMap::new();
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     table.extend(new.map(|(id, _)| id).into_iter().zip(sealed));
 
     // Another day, another process: the key is loaded from its envelope, once, and then opens what it likes.
-    let key = block_on(kuvert.load_record_key(&envelope, &context))??;
+    let key = kuvert.load_record_key(&envelope, &context)?;
     for (id, record) in &table {
         let mail = key.open(record, &Cell::new("customers", "email", *id))?;
         println!("customer {id}: {}", std::str::from_utf8(&mail)?);
