@@ -33,9 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     // Somebody with write access to the database copies Anna's address into Bo's row.
-    let Err(error) = key.open(&table[&1], &Cell::new("customers", "email", 2)) else { unreachable!() };
-    assert!(matches!(error, RecordError::Tampered));
-    println!("anna's address in bo's row: {error}");
+    match key.open(&table[&1], &Cell::new("customers", "email", 2)) {
+        Err(error @ RecordError::Tampered) => println!("anna's address in bo's row: {error}"),
+        other => return Err(format!("this must not open: {other:?}").into()),
+    }
 
     // Rows from before the migration are told apart: no text begins like a record.
     let plain = key.open(b"fredrik@example.se", &Cell::new("customers", "email", 6));
