@@ -31,6 +31,10 @@ mod child;
 #[path = "memory/parent.rs"]
 mod parent;
 
+#[cfg(all(target_os = "linux", feature = "aws-lc"))]
+#[path = "memory/planted.rs"]
+mod planted;
+
 #[cfg(not(all(target_os = "linux", feature = "aws-lc")))]
 #[test]
 fn skipped() {

@@ -13,6 +13,7 @@ use kuvert::{
     Recipient, SealOptions,
 };
 
+use crate::planted;
 use crate::support::cancel::{PATIENCE, Polled, poll_at_most, wait};
 use crate::support::io::{Fault, FaultIo, Script, catching_scripted, hush_scripted_panics};
 use crate::support::memscan::to_hex;
@@ -40,8 +41,8 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     ("files", files),
     ("threads", threads),
     ("many", many),
-    ("planted", planted),
-    ("planted_freed", planted_freed),
+    ("planted", planted::planted),
+    ("planted_freed", planted::planted_freed),
 ];
 
 pub(crate) fn context() -> EncryptionContext {
@@ -74,7 +75,7 @@ impl Stage {
         self.directory.join(name)
     }
 
-    fn read(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
 
@@ -89,29 +90,29 @@ impl Stage {
     }
 
     /// The provider of the key file, which notes every data key that passes (masked).
-    fn provider(&self) -> Witness {
+    pub(crate) fn provider(&self) -> Witness {
         Witness {
             inner: MemoryProvider::from_key_file(self.path("key")).unwrap(),
             keys: Arc::clone(&self.keys),
         }
     }
 
-    fn kuvert(&self) -> Kuvert {
+    pub(crate) fn kuvert(&self) -> Kuvert {
         Kuvert::new(self.provider())
     }
 
-    fn tell(&self, what: &str, bytes: &[u8]) {
+    pub(crate) fn tell(&self, what: &str, bytes: &[u8]) {
         println!("@{what} {}", to_hex(bytes));
     }
 
     /// Has the parent search for all that it knows by now, and waits. What the label means is in `parent::judge`.
-    fn scan(&self, label: &str) {
+    pub(crate) fn scan(&self, label: &str) {
         self.keys.lock().unwrap().drain(..).for_each(|key| println!("@key {key}"));
         println!("@scan {:x} {label}", std::ptr::from_ref(&label) as usize);
         assert_eq!(std::io::stdin().lock().read_line(&mut String::new()).unwrap(), 1, "the parent answers");
     }
 
-    fn sealing(&self, kuvert: &Kuvert, text: &[u8]) -> SealWriter<Vec<u8>> {
+    pub(crate) fn sealing(&self, kuvert: &Kuvert, text: &[u8]) -> SealWriter<Vec<u8>> {
         let mut writer = wait(kuvert.sealer(&context())).unwrap().into_writer(Vec::new());
         writer.write_all(text).unwrap();
         writer
@@ -119,7 +120,7 @@ impl Stage {
 }
 
 /// Bytes that are wiped on drop.
-struct Wiped(Vec<u8>);
+pub(crate) struct Wiped(pub(crate) Vec<u8>);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
@@ -130,7 +131,7 @@ impl Drop for Wiped {
 
 /// Forwards to the provider inside, and notes the data keys.
 #[derive(Debug)]
-struct Witness {
+pub(crate) struct Witness {
     inner: MemoryProvider,
     keys: Arc<Mutex<Vec<String>>>,
 }
@@ -534,96 +535,4 @@ fn many(stage: &Stage) {
     }
     drop((text, kuvert));
     stage.scan("dropped");
-}
-
-/// What the search must find: a scan after each leak.
-fn planted(stage: &Stage) {
-    let leak = |bytes: &[u8]| std::mem::forget(std::hint::black_box(bytes.to_vec().into_boxed_slice()));
-    std::mem::forget(stage.kuvert());
-    stage.scan("kek");
-
-    let text = stage.read("key");
-    leak(&text[text.len() - 49..text.len() - 1]);
-    stage.scan("base64");
-
-    let kuvert = Kuvert::new(Leaking(stage.provider()));
-    drop(wait(kuvert.open(&stage.read("small.sealed"), &context())).unwrap());
-    stage.scan("dek");
-
-    let mut writer = stage.sealing(&stage.kuvert(), b"a byte or two");
-    writer.flush().unwrap();
-    stage.tell("message", writer.inner());
-    std::mem::forget(writer);
-    stage.scan("body");
-
-    let (key, envelope) = wait(stage.kuvert().new_record_key(&context())).unwrap();
-    stage.tell("message", &envelope);
-    std::mem::forget(key);
-    stage.scan("record");
-
-    std::mem::forget(wait(stage.kuvert().open(&stage.read("large.sealed"), &context())).unwrap());
-    stage.scan("text");
-
-    // Of the wrapping key: a copy on the stack and half a copy.
-    let on_stack: [u8; 32] = std::hint::black_box(wrapping_key(&text).0.as_slice().try_into().unwrap());
-    stage.scan("stack");
-    let half = std::hint::black_box(on_stack[16..].to_vec());
-    stage.scan("half");
-    drop(half);
-    std::hint::black_box(on_stack);
-}
-
-/// What was freed and not wiped, with nothing else in the process that could be found in its place.
-fn planted_freed(stage: &Stage) {
-    let text = Wiped(stage.read("key"));
-    let key = wrapping_key(&text.0);
-    stage.scan("using kek");
-    let copy = std::hint::black_box([&[0; 20_000][..], &key.0, &[0; 20_000]].concat());
-    drop((key, text));
-    stage.scan("using kek");
-    drop(copy);
-    stage.scan("freed");
-}
-
-fn wrapping_key(text: &[u8]) -> Wiped {
-    use base64ct::{Base64, Encoding};
-    let line = std::str::from_utf8(text).unwrap().trim_end();
-    let mut decoded = Wiped(vec![0; 36]);
-    Base64::decode(line.rsplit(':').next().unwrap(), &mut decoded.0).unwrap();
-    decoded.0[32..].fill(0);
-    decoded.0.truncate(32);
-    decoded
-}
-
-/// Keeps a copy of every data key for ever.
-#[derive(Debug)]
-struct Leaking(Witness);
-
-#[kuvert::async_trait]
-impl KeyProvider for Leaking {
-    async fn wrap_data_key(
-        &self,
-        key: &DataKey,
-        context: &WrapContext,
-    ) -> Result<Vec<Recipient>, ProviderError> {
-        self.0.wrap_data_key(key, context).await
-    }
-
-    async fn unwrap_data_key(
-        &self,
-        recipient: &Recipient,
-        context: &WrapContext,
-    ) -> Result<Option<DataKey>, ProviderError> {
-        let key = self.0.unwrap_data_key(recipient, context).await?;
-        key.iter().for_each(|key| std::mem::forget(std::hint::black_box(Box::new(*key.expose_bytes()))));
-        Ok(key)
-    }
-
-    async fn check(&self) -> Result<Health, ProviderError> {
-        self.0.check().await
-    }
-
-    fn describe(&self) -> ProviderInfo {
-        self.0.describe()
-    }
 }
