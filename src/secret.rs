@@ -92,22 +92,37 @@ impl fmt::Debug for DataKey {
 /// Opened plaintext: wiped on drop, shown by no `Debug`, serialised by nobody.
 ///
 /// Dereferences to the value. [`into_inner`](Self::into_inner) hands the value over, and the duty to wipe it.
-pub struct Opened<T: Zeroize>(Option<T>);
+pub struct Opened<T: Zeroize> {
+    value: Option<T>,
+    wipe: fn(&mut T),
+}
+
+impl Opened<Vec<u8>> {
+    /// Bytes of any number, which are wiped at the speed of memory.
+    pub(crate) fn bytes(value: Vec<u8>) -> Self {
+        let wipe_all = |value: &mut Vec<u8>| {
+            // What was cut off lies in the spare capacity; this does not move it.
+            value.resize(value.capacity(), 0);
+            wipe(value);
+        };
+        Self { value: Some(value), wipe: wipe_all }
+    }
+}
 
 impl<T: Zeroize> Opened<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(Some(value))
+        Self { value: Some(value), wipe: T::zeroize }
     }
 
     pub(crate) fn expose_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("the value is only taken by `into_inner`, which consumes")
+        self.value.as_mut().expect("the value is only taken by `into_inner`, which consumes")
     }
 
     /// Takes the value out. It is then the caller's to wipe.
     #[allow(clippy::missing_panics_doc, reason = "the value is there until it is taken here")]
     #[must_use]
     pub fn into_inner(mut self) -> T {
-        self.0.take().expect("the value is only taken here, by value")
+        self.value.take().expect("the value is only taken here, by value")
     }
 }
 
@@ -115,14 +130,14 @@ impl<T: Zeroize> ops::Deref for Opened<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("the value is only taken by `into_inner`, which consumes")
+        self.value.as_ref().expect("the value is only taken by `into_inner`, which consumes")
     }
 }
 
 impl<T: Zeroize> Drop for Opened<T> {
     fn drop(&mut self) {
-        if let Some(value) = &mut self.0 {
-            value.zeroize();
+        if let Some(value) = &mut self.value {
+            (self.wipe)(value);
         }
     }
 }
@@ -140,4 +155,20 @@ impl<T: Zeroize> fmt::Debug for Opened<T> {
 pub(crate) fn wipe(buffer: &mut [u8]) {
     buffer.fill(0);
     std::hint::black_box(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_wiped_with_their_spare_capacity() {
+        let mut opened = Opened::bytes(Vec::with_capacity(100));
+        opened.expose_mut().extend_from_slice(b"to be wiped, and cut off before that");
+        opened.expose_mut().truncate(5);
+        let (wipe, place) = (opened.wipe, opened.as_ptr());
+        wipe(opened.expose_mut());
+        assert!(opened.len() >= 100 && opened.iter().all(|byte| *byte == 0));
+        assert_eq!(opened.as_ptr(), place, "nothing was moved, and so left behind");
+    }
 }

@@ -12,8 +12,10 @@ mod tests;
 
 use crate::limits::SEALED_CHUNK_LEN;
 
-/// Full chunks that a machine collects before it asks for I/O: about half a MiB, which is where system calls
-/// stop to matter and the second-level cache still holds everything.
-pub(crate) const GROUP_CHUNKS: usize = 32;
+/// Full chunks that a machine collects before it asks for I/O: 256 KiB, which is where system calls stop to matter
+/// and every second-level cache still holds what was just read or sealed.
+pub(crate) const GROUP_CHUNKS: usize = 16;
 /// Bytes of a group of sealed chunks.
 pub(crate) const GROUP_LEN: usize = GROUP_CHUNKS * SEALED_CHUNK_LEN;
+/// How many times as long a buffer gets while there is more and more: small messages stay small.
+const GROWTH: usize = 4;

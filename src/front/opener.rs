@@ -45,7 +45,7 @@ impl OpenHandle {
         let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
         let opener = self.opener(start, context).await?;
         let len = opener.checked_len(message.len() - chunks)?;
-        let mut plaintext = Opened::new(vec![0; len]);
+        let mut plaintext = Opened::bytes(vec![0; len]);
         opener.open_into(&message[chunks..], plaintext.expose_mut())?;
         Ok(plaintext)
     }

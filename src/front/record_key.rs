@@ -119,7 +119,7 @@ impl RecordKey {
         let frame = record::decode(record, self.max_len())?;
         let mut plaintext = vec![0; frame.sealed.len() - TAG_LEN];
         cell.with_parts(|parts| self.cipher.open(&frame, parts, &mut plaintext))?;
-        Ok(Opened::new(plaintext))
+        Ok(Opened::bytes(plaintext))
     }
 
     /// Opens a record of `cell` into `plaintext`, whose former content is replaced.

@@ -87,6 +87,10 @@ impl io::Write for AtomicFile {
         self.0.file_mut().write(bytes)
     }
 
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.file_mut().write_vectored(pieces)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.0.file_mut().flush()
     }

@@ -2,14 +2,14 @@
 
 use std::{
     fmt,
-    io::{self, BufRead, Read, Write},
+    io::{self, BufRead, IoSlice, IoSliceMut, Read, Write},
 };
 
 use super::{OpenReport, SealReport};
 use crate::{
     error::{OpenError, SealError},
     format::body::body_len,
-    stream::{chunk::ChunkCipher, open::OpenMachine, seal::SealMachine},
+    stream::{GROUP_CHUNKS, chunk::ChunkCipher, open::OpenMachine, seal::SealMachine},
 };
 
 /// Seals what is written to it into `W`.
@@ -62,8 +62,14 @@ impl<W: Write> SealWriter<W> {
         let before = self.machine.plaintext_len();
         loop {
             self.drain()?;
-            let space = self.machine.space()?;
-            match reader.read(space) {
+            let mut rooms: [_; GROUP_CHUNKS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+            let mut count = 0;
+            for (room, space) in rooms.iter_mut().zip(self.machine.spaces()?) {
+                *room = IoSliceMut::new(space);
+                count += 1;
+            }
+            // A reader that knows nothing of vectors fills the first.
+            match reader.read_vectored(&mut rooms[..count]) {
                 Ok(0) => return Ok(self.machine.plaintext_len() - before),
                 Ok(n) => self.machine.filled(n)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -254,17 +260,26 @@ impl<R: Read> Read for OpenReader<R> {
     }
 }
 
-impl<R: Read> BufRead for OpenReader<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl<R: Read> Fill for OpenReader<R> {
+    fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>> {
         loop {
-            self.machine.open_next(&self.cipher)?;
-            if !self.machine.pending().is_empty() || self.machine.is_done() {
-                return Ok(self.machine.pending());
+            open(&mut self.machine, &self.cipher)?;
+            if !self.machine.pending().is_empty() {
+                return Ok(Some(&self.machine));
+            }
+            if self.machine.is_done() {
+                return Ok(None);
             }
             if self.machine.wants_input() {
                 self.refill()?;
             }
         }
+    }
+}
+
+impl<R: Read> BufRead for OpenReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.fill(OpenMachine::open_next)?.map_or(&[], OpenMachine::pending))
     }
 
     fn consume(&mut self, n: usize) {
@@ -278,23 +293,37 @@ impl<R> fmt::Debug for OpenReader<R> {
     }
 }
 
-/// Copies from buffer to writer until the end, and leaves the plaintext nowhere else.
+/// A reader over an [`OpenMachine`], which can be looked into.
+pub(super) trait Fill: BufRead {
+    /// Reads and lets `open` open until there is plaintext; `None` at the end of the message.
+    fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>>;
+}
+
+/// [`OpenMachine::open_next`] or [`OpenMachine::open_all`].
+pub(super) type Open = fn(&mut OpenMachine, &ChunkCipher) -> Result<(), OpenError>;
+
+/// Copies from machine to writer until the end, and leaves the plaintext nowhere else.
 pub(super) fn copy_plaintext<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
 where
-    R: BufRead,
+    R: Fill,
     W: Write + ?Sized,
 {
     let mut written = 0;
     loop {
-        let plaintext = match reader.fill_buf() {
-            Ok(plaintext) => plaintext,
+        let machine = match reader.fill(OpenMachine::open_all) {
+            Ok(Some(machine)) => machine,
+            Ok(None) => return Ok(written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        if plaintext.is_empty() {
-            return Ok(written);
+        let mut pieces = [IoSlice::new(&[]); GROUP_CHUNKS];
+        let mut count = 0;
+        for (piece, plaintext) in pieces.iter_mut().zip(machine.all_pending()) {
+            *piece = IoSlice::new(plaintext);
+            count += 1;
         }
-        match writer.write(plaintext) {
+        // A writer that knows nothing of vectors takes the first.
+        match writer.write_vectored(&pieces[..count]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 reader.consume(n);
@@ -321,3 +350,6 @@ pub(crate) fn unwrap_seal_error(error: io::Error) -> SealError {
         Err(other) => SealError::Io(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     OpenReport,
-    blocking::copy_plaintext,
+    blocking::{Fill, Open, copy_plaintext},
     source::{ReadAt, read_full_at},
 };
 use crate::{
@@ -354,17 +354,17 @@ impl<R: Read + Seek> SeekReader<R> {
     }
 }
 
-impl<R: Read + Seek> BufRead for SeekReader<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+impl<R: Read + Seek> Fill for SeekReader<R> {
+    fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>> {
         if self.position >= self.report.plaintext_len {
             self.verify_length()?;
-            return Ok(&[]);
+            return Ok(None);
         }
         self.settle()?;
         loop {
-            self.machine.open_next(&self.cipher)?;
+            open(&mut self.machine, &self.cipher)?;
             if !self.machine.pending().is_empty() {
-                return Ok(self.machine.pending());
+                return Ok(Some(&self.machine));
             }
             if self.machine.is_done() {
                 // The length said that there is more.
@@ -375,6 +375,12 @@ impl<R: Read + Seek> BufRead for SeekReader<R> {
                 self.refill()?;
             }
         }
+    }
+}
+
+impl<R: Read + Seek> BufRead for SeekReader<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        Ok(self.fill(OpenMachine::open_next)?.map_or(&[], OpenMachine::pending))
     }
 
     fn consume(&mut self, n: usize) {
@@ -389,6 +395,14 @@ impl<R: Read + Seek> Read for SeekReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);
+        }
+        if self.position < self.report.plaintext_len {
+            self.settle()?;
+            let direct = self.machine.open_into(&self.cipher, out)?;
+            self.position += direct as u64;
+            if direct > 0 {
+                return Ok(direct);
+            }
         }
         let available = self.fill_buf()?;
         let n = available.len().min(out.len());

@@ -6,7 +6,7 @@
 
 use std::{fmt, ops::Range};
 
-use super::{GROUP_LEN, chunk::ChunkCipher};
+use super::{GROUP_LEN, GROWTH, chunk::ChunkCipher};
 use crate::{
     error::OpenError,
     limits::{CHUNK_LEN, MAX_CHUNKS, MAX_PLAINTEXT_LEN, SEALED_CHUNK_LEN, TAG_LEN},
@@ -15,12 +15,17 @@ use crate::{
 
 /// Opens one body, chunk by chunk.
 ///
-/// The buffer holds ciphertext at `start..fill`; `opened` is the verified plaintext of the chunk before it.
+/// The buffer holds ciphertext at `start..fill`, and before it chunks that were opened in place and not taken yet:
+/// `opened` is the plaintext of the first of them, the others begin at `behind` and end at `start`.
 pub(crate) struct OpenMachine {
     buffer: Vec<u8>,
     opened: Range<usize>,
+    behind: usize,
     start: usize,
     fill: usize,
+    /// Bytes of the buffer that are read into: more each time that the reader had as many.
+    window: usize,
+    /// The farthest that the buffer ever held plaintext, which is what has to be wiped.
     touched: usize,
     index: u64,
     plaintext_len: u64,
@@ -63,8 +68,10 @@ impl OpenMachine {
         Self {
             buffer: Vec::new(),
             opened: 0..0,
+            behind: 0,
             start: 0,
             fill: 0,
+            window: 0,
             touched: 0,
             index,
             plaintext_len: 0,
@@ -88,18 +95,22 @@ impl OpenMachine {
             return &mut [];
         }
         let rest = self.fill - self.start;
-        if self.buffer.len() < GROUP_LEN && (self.buffer.is_empty() || self.index > 0) {
-            // One chunk's room to begin with, a group's once there is more: small messages stay small.
-            let len = if self.buffer.is_empty() { SEALED_CHUNK_LEN } else { GROUP_LEN };
-            let mut larger = vec![0; len];
+        if self.window == 0 {
+            self.window = SEALED_CHUNK_LEN;
+        } else if self.start > 0 && self.fill == self.window {
+            self.window = (GROWTH * self.window).min(GROUP_LEN);
+        }
+        if self.buffer.len() < self.window {
+            let mut larger = vec![0; self.window];
             larger[..rest].copy_from_slice(&self.buffer[self.start..self.fill]);
             wipe(&mut self.buffer[..self.touched]);
-            (self.buffer, self.touched) = (larger, rest);
+            (self.buffer, self.touched) = (larger, 0);
         } else if self.start > 0 {
             self.buffer.copy_within(self.start..self.fill, 0);
         }
-        (self.start, self.fill) = (0, rest);
-        &mut self.buffer[rest..]
+        (self.behind, self.start, self.fill) = (0, 0, rest);
+        // Whoever asks for room without need may have more there than the window.
+        &mut self.buffer[rest..self.window.max(rest)]
     }
 
     /// Says that `n` bytes of [`space`](Self::space) now hold ciphertext; 0 means that the input has ended.
@@ -112,7 +123,6 @@ impl OpenMachine {
         }
         assert!(n <= self.buffer.len() - self.fill, "a reader claims more bytes than there was room for");
         self.fill += n;
-        self.touched = self.touched.max(self.fill);
     }
 
     /// Whether more ciphertext is needed before anything can be opened.
@@ -122,27 +132,43 @@ impl OpenMachine {
 
     /// Opens the next chunk in place, if nothing is pending and there is one.
     pub(crate) fn open_next(&mut self, cipher: &ChunkCipher) -> Result<(), OpenError> {
-        if !self.opened.is_empty() {
-            return Ok(());
-        }
+        if self.opened.is_empty() { self.open_in_place(cipher).map(drop) } else { Ok(()) }
+    }
+
+    /// Opens all the chunks that are here in place, if nothing is pending.
+    ///
+    /// After a failure behind the first chunk the good ones are pending; the error follows once they were taken.
+    pub(crate) fn open_all(&mut self, cipher: &ChunkCipher) -> Result<(), OpenError> {
+        self.open_next(cipher)?;
+        // An error here is in the state by now.
+        while !self.opened.is_empty() && self.open_in_place(cipher).unwrap_or(false) {}
+        Ok(())
+    }
+
+    /// Opens one more chunk in place, behind what is pending, and says whether there was one.
+    fn open_in_place(&mut self, cipher: &ChunkCipher) -> Result<bool, OpenError> {
         let available = self.fill - self.start;
         let sealed = match self.state {
-            State::Failed(fault) => return Err(fault.into()),
-            State::Complete => return Ok(()),
+            State::Failed(fault) => return Err(self.fail(fault)),
+            State::Complete => return Ok(false),
             // A full chunk is never the last one.
             _ if available >= SEALED_CHUNK_LEN => SEALED_CHUNK_LEN,
-            State::Reading => return Ok(()),
+            State::Reading => return Ok(false),
             // fmt: O-18
             State::EndOfInput if available < TAG_LEN => return Err(self.fail(Fault::Truncated)),
             State::EndOfInput => available,
         };
         self.check_index()?;
-        let chunk = &mut self.buffer[self.start..self.start + sealed];
+        let end = self.start + sealed;
+        let chunk = &mut self.buffer[self.start..end];
         // fmt: O-16, O-17
         let Ok(len) = cipher.open_in_place(self.index, chunk) else { return Err(self.fail(Fault::Tampered)) };
-        self.opened = self.start..self.start + len;
+        self.touched = self.touched.max(end);
+        if self.opened.is_empty() {
+            (self.opened, self.behind) = (self.start..self.start + len, end);
+        }
         self.took_chunk(sealed);
-        Ok(())
+        Ok(true)
     }
 
     /// Opens as many full chunks as are here and fit, straight into `out`, and says how many bytes that was.
@@ -150,8 +176,8 @@ impl OpenMachine {
     /// After a failure behind the first chunk the good ones are still reported; the error follows next time.
     pub(crate) fn open_into(&mut self, cipher: &ChunkCipher, out: &mut [u8]) -> Result<usize, OpenError> {
         let mut written = 0;
-        if let State::Failed(fault) = self.state {
-            return Err(fault.into());
+        if let (State::Failed(fault), true) = (self.state, self.opened.is_empty()) {
+            return Err(self.fail(fault));
         }
         while self.opened.is_empty()
             && self.fill - self.start >= SEALED_CHUNK_LEN
@@ -174,15 +200,30 @@ impl OpenMachine {
         Ok(written)
     }
 
-    /// Verified plaintext that was not taken yet.
+    /// Verified plaintext that was not taken yet, of the first chunk that has some.
     pub(crate) fn pending(&self) -> &[u8] {
         &self.buffer[self.opened.clone()]
     }
 
+    /// All the verified plaintext that was not taken yet, chunk by chunk, in order.
+    pub(crate) fn all_pending(&self) -> impl Iterator<Item = &[u8]> {
+        let behind = self.buffer[self.behind..self.start].chunks(SEALED_CHUNK_LEN);
+        std::iter::once(self.pending()).chain(behind.map(|chunk| &chunk[..chunk.len() - TAG_LEN]))
+    }
+
     /// Says that the first `n` pending bytes were taken.
-    pub(crate) fn advance(&mut self, n: usize) {
-        assert!(n <= self.opened.len(), "a reader took more bytes than there were");
-        self.opened.start += n;
+    pub(crate) fn advance(&mut self, mut n: usize) {
+        loop {
+            let taken = n.min(self.opened.len());
+            self.opened.start += taken;
+            n -= taken;
+            if !self.opened.is_empty() || self.behind == self.start {
+                assert!(n == 0, "a reader took more bytes than there were");
+                return;
+            }
+            let end = (self.behind + SEALED_CHUNK_LEN).min(self.start);
+            (self.opened, self.behind) = (self.behind..end - TAG_LEN, end);
+        }
     }
 
     /// Whether the message was complete and all of it was taken.
@@ -198,6 +239,9 @@ impl OpenMachine {
     fn took_chunk(&mut self, sealed: usize) {
         self.index += 1;
         self.start += sealed;
+        if self.opened.is_empty() {
+            self.behind = self.start;
+        }
         self.plaintext_len += (sealed - TAG_LEN) as u64;
         if sealed < SEALED_CHUNK_LEN {
             self.state = State::Complete;
@@ -209,13 +253,15 @@ impl OpenMachine {
         if self.index >= MAX_CHUNKS { Err(self.fail(Fault::TooLong)) } else { Ok(()) }
     }
 
-    /// Final: wipes what was read and opened, and remembers why.
+    /// Final: wipes what was read and opened, but for what is verified and pending, and remembers why.
     // fmt: O-19
     fn fail(&mut self, fault: Fault) -> OpenError {
         self.state = State::Failed(fault);
-        wipe(&mut self.buffer[..self.touched]);
-        self.opened = 0..0;
-        (self.start, self.fill) = (0, 0);
+        if self.opened.is_empty() {
+            (self.opened, self.behind, self.start) = (0..0, 0, 0);
+        }
+        self.fill = self.start;
+        wipe(&mut self.buffer[self.start..]);
         fault.into()
     }
 }

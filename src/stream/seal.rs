@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::{GROUP_LEN, chunk::ChunkCipher};
+use super::{GROUP_LEN, GROWTH, chunk::ChunkCipher};
 use crate::{
     error::SealError,
     fork,
@@ -16,7 +16,8 @@ use crate::{
 
 /// Seals one body, chunk by chunk.
 ///
-/// The buffer holds sealed chunks `..sealed` and behind them the plaintext of the chunk that is not full yet.
+/// The buffer holds sealed chunks `..sealed` and behind them the plaintext of the chunk that is not full yet; nowhere
+/// else in it is there ever plaintext.
 pub(crate) struct SealMachine {
     cipher: ChunkCipher,
     /// Bytes that go out before the first chunk: header, salt and commitment. Emptied once they are out.
@@ -30,8 +31,6 @@ pub(crate) struct SealMachine {
     sent: usize,
     /// Whether the sealed chunks are on their way out (group full, flush or finish).
     draining: bool,
-    /// The farthest the buffer was ever written, which is what has to be wiped.
-    touched: usize,
     index: u64,
     plaintext_len: u64,
     state: State,
@@ -59,7 +58,6 @@ impl SealMachine {
             partial: 0,
             sent: 0,
             draining: false,
-            touched: 0,
             index: 0,
             plaintext_len: 0,
             state: State::Open,
@@ -98,24 +96,34 @@ impl SealMachine {
         Ok(taken)
     }
 
-    /// Room to read plaintext into, up to the end of the current chunk: empty while output is pending.
-    pub(crate) fn space(&mut self) -> Result<&mut [u8], SealError> {
+    /// Room to read plaintext into, chunk by chunk, in order: none while output is pending.
+    pub(crate) fn spaces(&mut self) -> Result<impl Iterator<Item = &mut [u8]>, SealError> {
         self.check_open()?;
-        if !self.pending().is_empty() {
-            return Ok(&mut []);
-        }
-        self.make_room(CHUNK_LEN);
-        let at = self.sealed + self.partial;
-        Ok(&mut self.buffer[at..self.sealed + CHUNK_LEN])
+        let from = if self.pending().is_empty() {
+            self.make_room(1);
+            self.sealed
+        } else {
+            self.buffer.len()
+        };
+        let mut taken = self.partial;
+        Ok(self.buffer[from..].chunks_exact_mut(SEALED_CHUNK_LEN).map(move |chunk| {
+            let free = std::mem::take(&mut taken);
+            &mut chunk[free..CHUNK_LEN]
+        }))
     }
 
-    /// Says that `n` bytes of [`space`](Self::space) now hold plaintext.
-    pub(crate) fn filled(&mut self, n: usize) -> Result<(), SealError> {
+    /// Says that the first `n` bytes of [`spaces`](Self::spaces) now hold plaintext.
+    pub(crate) fn filled(&mut self, mut n: usize) -> Result<(), SealError> {
         self.check_open()?;
-        assert!(n <= CHUNK_LEN - self.partial, "a reader claims more bytes than there was room for");
         self.check_len(n)?;
         self.plaintext_len += n as u64;
-        self.took(n);
+        assert!(n == 0 || self.pending().is_empty(), "a reader claims bytes when there was no room");
+        while n > 0 {
+            assert!(self.sealed < self.buffer.len(), "a reader claims more bytes than there was room for");
+            let taken = n.min(CHUNK_LEN - self.partial);
+            self.took(taken);
+            n -= taken;
+        }
         Ok(())
     }
 
@@ -162,7 +170,9 @@ impl SealMachine {
             self.head = Vec::new();
         } else if self.draining {
             // What is left is the chunk that is not full: to the front, so that the group is whole again.
-            self.buffer.copy_within(self.sealed..self.sealed + self.partial, 0);
+            let partial = self.sealed..self.sealed + self.partial;
+            self.buffer.copy_within(partial.clone(), 0);
+            wipe(&mut self.buffer[partial]);
             self.sealed = 0;
             self.draining = false;
         }
@@ -180,7 +190,7 @@ impl SealMachine {
     pub(crate) fn abort(&mut self) {
         self.state = State::Failed;
         self.head = Vec::new();
-        wipe(&mut self.buffer[..self.touched]);
+        self.wipe();
         (self.sealed, self.partial, self.sent, self.draining) = (0, 0, 0, false);
     }
 
@@ -208,22 +218,22 @@ impl SealMachine {
         Ok(())
     }
 
-    /// One chunk's room to begin with, a whole group's once there is more: small messages stay small.
+    /// Room for what is coming, up to a group; more each time that there is still more.
     fn make_room(&mut self, incoming: usize) {
-        if self.buffer.len() == GROUP_LEN || (self.buffer.len() == SEALED_CHUNK_LEN && self.index == 0) {
+        // Only between groups, when nothing lies in the buffer.
+        if self.sealed > 0 || self.partial > 0 || self.buffer.len() == GROUP_LEN {
             return;
         }
-        // The buffer is empty, or its one chunk went out and nothing lies behind it.
-        debug_assert!(self.sealed == 0 && self.partial == 0, "the buffer grows only between groups");
-        wipe(&mut self.buffer[..self.touched]);
-        self.touched = 0;
-        let len = if self.index == 0 && incoming <= CHUNK_LEN { SEALED_CHUNK_LEN } else { GROUP_LEN };
-        self.buffer = vec![0; len];
+        let coming = incoming.div_ceil(CHUNK_LEN).saturating_mul(SEALED_CHUNK_LEN);
+        let grown = if self.index > 0 { GROWTH * self.buffer.len() } else { self.buffer.len() };
+        let len = coming.max(grown).min(GROUP_LEN);
+        if len > self.buffer.len() {
+            self.buffer = vec![0; len];
+        }
     }
 
     fn took(&mut self, n: usize) {
         self.partial += n;
-        self.touched = self.touched.max(self.sealed + self.partial);
         if self.partial == CHUNK_LEN {
             let chunk = &mut self.buffer[self.sealed..self.sealed + SEALED_CHUNK_LEN];
             self.cipher.seal_in_place(self.index, chunk);
@@ -235,7 +245,6 @@ impl SealMachine {
     fn chunk_done(&mut self) {
         self.index += 1;
         self.sealed += SEALED_CHUNK_LEN;
-        self.touched = self.touched.max(self.sealed);
         self.draining |= self.sealed == self.buffer.len();
     }
 
@@ -250,9 +259,12 @@ impl SealMachine {
         // fmt: B-1, N-7
         self.cipher.seal_in_place(self.index, &mut self.buffer[self.sealed..end]);
         (self.sealed, self.partial) = (end, 0);
-        self.touched = self.touched.max(end);
         self.draining = true;
         self.state = State::Finished;
+    }
+
+    fn wipe(&mut self) {
+        wipe(&mut self.buffer[self.sealed..self.sealed + self.partial]);
     }
 }
 
@@ -270,7 +282,7 @@ impl SealMachine {
 
 impl Drop for SealMachine {
     fn drop(&mut self) {
-        wipe(&mut self.buffer[..self.touched]);
+        self.wipe();
     }
 }
 

@@ -81,11 +81,18 @@ fn opened_by_machine(
             Ok(n) => plaintext.extend_from_slice(&out[..n]),
             Err(error) => return Err((plaintext, error)),
         }
-        if let Err(error) = machine.open_next(&cipher) {
+        // By one chunk, or by all that there are and across their borders.
+        let opened = if input % 2 == 0 { machine.open_next(&cipher) } else { machine.open_all(&cipher) };
+        if let Err(error) = opened {
             return Err((plaintext, error));
         }
-        let n = machine.pending().len().min(output);
-        plaintext.extend_from_slice(&machine.pending()[..n]);
+        let pending = if output % 2 == 0 {
+            machine.pending().to_vec()
+        } else {
+            machine.all_pending().collect::<Vec<_>>().concat()
+        };
+        let n = pending.len().min(output);
+        plaintext.extend_from_slice(&pending[..n]);
         machine.advance(n);
         if machine.is_done() {
             return Ok(plaintext);
@@ -149,7 +156,9 @@ proptest! {
         let mut sealed = sealed_by_model(&text);
         let at = at.index(sealed.len());
         if cut { sealed.truncate(at) } else { sealed[at] ^= 1 << bit }
-        let (prefix, error) = opened_by_machine(&sealed, 5000, 5000, at % 2 == 0).unwrap_err();
+        // In pieces within a chunk, and so that several chunks are opened at once.
+        let (input, output) = [(5000, 5000), (70_001, 20_001)][at / 2 % 2];
+        let (prefix, error) = opened_by_machine(&sealed, input, output, at % 2 == 0).unwrap_err();
         prop_assert!(text.starts_with(&prefix));
         prop_assert_eq!(prefix.len() % CHUNK_LEN, 0, "nothing of a chunk leaves before it is verified");
         prop_assert!(matches!(error.category(), Category::Truncated | Category::Tampered));
@@ -166,11 +175,14 @@ fn space_and_push_can_be_mixed() {
         machine.advance(machine.pending().len());
         let n = machine.push(&rest[..rest.len().min(777)]).unwrap();
         rest = &rest[n..];
-        let space = machine.space().unwrap();
-        let n = space.len().min(rest.len()).min(10_001);
-        space[..n].copy_from_slice(&rest[..n]);
+        let mut n = 0;
+        for space in machine.spaces().unwrap() {
+            // Never more than a chunk and a bit, so that chunks end within a call and between two.
+            let now = space.len().min(rest.len()).min(CHUNK_LEN + 1001 - n);
+            space[..now].copy_from_slice(&rest[..now]);
+            (n, rest) = (n + now, &rest[now..]);
+        }
         machine.filled(n).unwrap();
-        rest = &rest[n..];
     }
     machine.finish().unwrap();
     while !machine.is_done() {
@@ -189,7 +201,7 @@ fn finishing_ends_it_once() {
     let pending = machine.pending().to_vec();
     assert_eq!(pending, sealed_by_model(b"abc"));
     assert!(matches!(machine.push(b"more"), Err(SealError::Usage(_))));
-    assert!(matches!(machine.space(), Err(SealError::Usage(_))));
+    assert!(matches!(machine.spaces().map(Iterator::count), Err(SealError::Usage(_))));
     machine.advance(pending.len());
     machine.finish().unwrap();
     assert!(machine.is_done() && machine.pending().is_empty());
@@ -247,5 +259,34 @@ fn failures_are_final_and_leave_no_plaintext() {
         assert!(matches!(machine.open_into(&cipher, &mut [0; CHUNK_LEN]), Err(OpenError::Tampered(_))));
         assert!(machine.pending().is_empty() && machine.space().is_empty() && !machine.wants_input());
     }
+    assert!(machine.buffer_for_test().iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn what_was_opened_before_a_failure_is_given_out_and_wiped() {
+    let text = plaintext(CHUNK_LEN * 5);
+    let mut sealed = sealed_by_model(&text);
+    sealed[SEALED_CHUNK_LEN * 3 + 1] ^= 1;
+    let cipher = cipher();
+    let mut machine = OpenMachine::starting_at(0);
+    let mut opened = Vec::new();
+    let mut rest = sealed.as_slice();
+    while opened.len() < CHUNK_LEN * 3 {
+        let space = machine.space();
+        let n = space.len().min(rest.len());
+        space[..n].copy_from_slice(&rest[..n]);
+        machine.filled(n);
+        rest = &rest[n..];
+        machine.open_all(&cipher).unwrap();
+        let pending = machine.all_pending().collect::<Vec<_>>().concat();
+        opened.extend_from_slice(&pending);
+        // The failure is known by now, and what is good stays until it is taken.
+        machine.advance(100);
+        machine.open_all(&cipher).unwrap();
+        assert!(machine.all_pending().collect::<Vec<_>>().concat() == pending[100..]);
+        machine.advance(pending.len() - 100);
+    }
+    assert!(opened == text[..CHUNK_LEN * 3]);
+    assert!(matches!(machine.open_all(&cipher), Err(OpenError::Tampered(_))));
     assert!(machine.buffer_for_test().iter().all(|&byte| byte == 0));
 }

@@ -105,6 +105,11 @@ impl Write for Output {
         self.writer().write(bytes).map_err(|error| FileFault::wrap(Doing::Write, &self.name, error))
     }
 
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.writer().write_vectored(pieces);
+        written.map_err(|error| FileFault::wrap(Doing::Write, &self.name, error))
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.writer().flush().map_err(|error| FileFault::wrap(Doing::Write, &self.name, error))
     }
