@@ -16,8 +16,8 @@ use crate::{
 
 /// Seals one body, chunk by chunk.
 ///
-/// The buffer holds sealed chunks `..sealed` and behind them the plaintext of the chunk that is not full yet; nowhere
-/// else in it is there ever plaintext.
+/// The buffer holds sealed chunks `..sealed` and behind them the plaintext of the chunk that is not full yet. Elsewhere
+/// in it there is plaintext only if a reader left it there.
 pub(crate) struct SealMachine {
     cipher: ChunkCipher,
     /// Bytes that go out before the first chunk: header, salt and commitment. Emptied once they are out.
@@ -31,6 +31,8 @@ pub(crate) struct SealMachine {
     sent: usize,
     /// Whether the sealed chunks are on their way out (group full, flush or finish).
     draining: bool,
+    /// Whether room was handed out to read into: a reader may leave plaintext behind that it does not count.
+    lent: bool,
     index: u64,
     plaintext_len: u64,
     state: State,
@@ -58,6 +60,7 @@ impl SealMachine {
             partial: 0,
             sent: 0,
             draining: false,
+            lent: false,
             index: 0,
             plaintext_len: 0,
             state: State::Open,
@@ -105,6 +108,7 @@ impl SealMachine {
         } else {
             self.buffer.len()
         };
+        self.lent = true;
         let mut taken = self.partial;
         Ok(self.buffer[from..].chunks_exact_mut(SEALED_CHUNK_LEN).map(move |chunk| {
             let free = std::mem::take(&mut taken);
@@ -228,6 +232,7 @@ impl SealMachine {
         let grown = if self.index > 0 { GROWTH * self.buffer.len() } else { self.buffer.len() };
         let len = coming.max(grown).min(GROUP_LEN);
         if len > self.buffer.len() {
+            self.wipe();
             self.buffer = vec![0; len];
         }
     }
@@ -264,7 +269,9 @@ impl SealMachine {
     }
 
     fn wipe(&mut self) {
-        wipe(&mut self.buffer[self.sealed..self.sealed + self.partial]);
+        let from = if self.lent { 0 } else { self.sealed };
+        let to = if self.lent { self.buffer.len() } else { self.sealed + self.partial };
+        wipe(&mut self.buffer[from..to]);
     }
 }
 
@@ -273,6 +280,10 @@ impl SealMachine {
     /// Whether the message is complete and all of it was taken.
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Finished && self.pending().is_empty()
+    }
+
+    pub(super) fn buffer_for_test(&self) -> &[u8] {
+        &self.buffer
     }
 
     pub(super) fn set_plaintext_len_for_test(&mut self, len: u64) {

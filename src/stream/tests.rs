@@ -290,3 +290,14 @@ fn what_was_opened_before_a_failure_is_given_out_and_wiped() {
     assert!(matches!(machine.open_all(&cipher), Err(OpenError::Tampered(_))));
     assert!(machine.buffer_for_test().iter().all(|&byte| byte == 0));
 }
+
+#[test]
+fn what_a_reader_left_behind_uncounted_is_wiped() {
+    let mut machine = machine(b"");
+    let space = machine.spaces().unwrap().next().unwrap();
+    space[..1000].fill(0xaa);
+    machine.filled(10).unwrap();
+    assert!(machine.buffer_for_test().iter().filter(|&&byte| byte == 0xaa).count() == 1000);
+    machine.abort();
+    assert!(machine.buffer_for_test().iter().all(|&byte| byte == 0));
+}
