@@ -23,6 +23,26 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     assert!(came, "{what} did not come about");
 }
 
+/// The program with signals as a shell in the foreground hands them on. Whatever runs the tests may ignore some, as
+/// shells have their background commands do, and what is ignored stays so.
+fn signalled(sandbox: &Sandbox, arguments: &[&str]) -> Command {
+    let program = sandbox.command(arguments);
+    if !cfg!(target_os = "linux") {
+        return program;
+    }
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,TERM").arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(program.get_current_dir().expect("a sandbox is a directory"));
+    command.stdin(Stdio::null());
+    command
+}
+
 fn send(signal: &str, child: &Child) {
     let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
@@ -33,7 +53,7 @@ fn a_signal_removes_what_is_not_complete() {
     for (number, signal) in SIGNALS {
         let sandbox = Sandbox::new();
         sandbox.write("out", "precious");
-        let mut command = sandbox.command(&["seal", "-k", "k", "--force", "-o", "out"]);
+        let mut command = signalled(&sandbox, &["seal", "-k", "k", "--force", "-o", "out"]);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // More than is buffered, so that some of it is in the file; and no end.
         let mut input = child.stdin.take().unwrap();
@@ -52,7 +72,7 @@ fn a_signal_removes_what_is_not_complete() {
 #[test]
 fn a_signal_removes_both_files_of_a_detached_message() {
     let sandbox = Sandbox::new();
-    let mut command = sandbox.command(&["seal", "-k", "k", "--layout", "detached", "-o", "out"]);
+    let mut command = signalled(&sandbox, &["seal", "-k", "k", "--layout", "detached", "-o", "out"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // Held open, or the message would be complete.
     let input = child.stdin.take();
@@ -68,7 +88,8 @@ fn a_signal_removes_both_files_of_a_detached_message() {
 fn a_signal_ends_the_command_that_is_being_sealed() {
     let sandbox = Sandbox::new();
     let script = "echo $$ >pid.new && mv pid.new pid; exec sleep 1000";
-    let child = sandbox.command(&["seal", "-k", "k", "-o", "out", "--", "sh", "-c", script]).spawn().unwrap();
+    let arguments = ["seal", "-k", "k", "-o", "out", "--", "sh", "-c", script];
+    let child = signalled(&sandbox, &arguments).spawn().unwrap();
     wait_until("the command", || sandbox.exists("pid"));
     let pid = String::from_utf8(sandbox.read("pid")).unwrap();
     send("TERM", &child);
