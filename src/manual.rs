@@ -11,6 +11,7 @@
 //! | what this release does for erasing a person's data | [`erasure`] |
 //! | which sentence of a security policy is kept by what, and shown by which test | [`promises`] |
 //! | how fast it is, and how that was measured | [`performance`] |
+//! | what a fuzzer threw at it, and what came of that | [`fuzzing`] |
 
 #[doc = include_str!("manual/design.md")]
 pub mod design {}
@@ -20,6 +21,9 @@ pub mod erasure {}
 
 #[doc = include_str!("manual/format.md")]
 pub mod format {}
+
+#[doc = include_str!("manual/fuzzing.md")]
+pub mod fuzzing {}
 
 #[doc = include_str!("manual/operations.md")]
 pub mod operations {}

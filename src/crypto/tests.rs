@@ -5,6 +5,11 @@ mod faces;
 mod planted;
 mod wycheproof;
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use super::{Backend, aead, kdf, key_wrap, xaes};
 use crate::crypto::differential::differential;
 
@@ -52,6 +57,19 @@ fn backends_agree_at_every_length_up_to_two_blocks_of_the_widest_loop() {
     (0..1100).chain([1535, 1536, 1537, 2047, 2048, 2049, 4096, 8191, 9000]).for_each(|len| {
         differential(&data[..len]);
     });
+}
+
+#[test]
+fn backends_agree_on_what_fuzzing_kept() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    if !fuzz.exists() {
+        println!("skipped: a published package has no corpora");
+        return;
+    }
+    let inputs: Vec<PathBuf> =
+        fs::read_dir(fuzz.join("corpus/differential")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(inputs.len() >= 10, "only {} inputs", inputs.len());
+    inputs.iter().for_each(|path| differential(&fs::read(path).unwrap()));
 }
 
 #[test]
