@@ -74,10 +74,10 @@ impl RecordCipher {
             return Err(RecordError::KeyUnavailable { reference: frame.reference });
         }
         let mut aad = RecordAad::empty();
-        let aad = aad.write(self.reference, parts)?;
-        let opened = self
-            .opening
-            .with(|opening, tally| opening.open(&self.key, fork::generation(), frame, aad, plaintext, tally));
+        aad.write(self.reference, parts)?;
+        let opened = self.opening.with(|opening, tally| {
+            opening.open(&self.key, fork::generation(), frame, aad.as_bytes(), plaintext, tally)
+        });
         // fmt: R-9
         opened.map_err(|_| RecordError::Tampered)
     }

@@ -104,7 +104,10 @@ impl RecordKey {
             set_len(record, len);
             self.seal_to(plaintext, cell, record)
         });
-        sealed.inspect_err(|_| record.clear())
+        if sealed.is_err() {
+            record.clear();
+        }
+        sealed
     }
 
     /// Opens a record of `cell` into a new buffer, which is wiped when dropped.
@@ -140,10 +143,11 @@ impl RecordKey {
             set_len(plaintext, frame.sealed.len() - TAG_LEN);
             cell.with_parts(|parts| self.cipher.open(&frame, parts, plaintext))
         });
-        opened.inspect_err(|_| {
+        if opened.is_err() {
             wipe(plaintext);
             plaintext.clear();
-        })
+        }
+        opened
     }
 
     /// Records that this process sealed with this key, its clones included.

@@ -48,10 +48,10 @@ impl<R: Random> Sealer<'_, R> {
         record: &mut [u8],
     ) -> Result<(), RecordError> {
         let mut aad = RecordAad::empty();
-        let aad = aad.write(self.reference, parts)?;
+        aad.write(self.reference, parts)?;
         let (subkey, nonce) = self.sealing.next(self.key, self.random).map_err(RecordError::Random)?;
         let sealed = encode_start(record, self.reference, &nonce);
-        subkey.seal_to(&nonce.second_half.to_bytes(), aad, plaintext, sealed);
+        subkey.seal_to(&nonce.second_half.to_bytes(), aad.as_bytes(), plaintext, sealed);
         self.tally.add_one();
         Ok(())
     }
