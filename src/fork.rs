@@ -131,7 +131,8 @@ mod coarse {
         // SAFETY: `now` is a valid place for the answer. The clock exists since Linux 2.6.32; if it did not, `now`
         // would stay at zero, and what is kept would be kept by count alone.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut now) };
-        now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+        // Never negative, and narrower than this on 32-bit systems.
+        now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
     }
 }
 

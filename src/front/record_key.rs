@@ -152,7 +152,8 @@ impl RecordKey {
 
     /// Records that this process sealed with this key, its clones included.
     ///
-    /// Every process counts for itself: add them up where several seal with one key.
+    /// Every process and every load of the key counts for itself, a forked child from where its parent was: add them
+    /// up where several seal with one key.
     #[must_use]
     pub fn records_sealed(&self) -> u64 {
         self.cipher.records_sealed()

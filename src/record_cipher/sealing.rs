@@ -61,9 +61,9 @@ impl Sealing {
     /// A nonce that was never given out before, and the subkey of its first half.
     fn next(&mut self, key: &XaesKey, random: &mut impl Random) -> io::Result<(&AeadKey, Nonce)> {
         let now = random.now();
-        let second_half = random.half(now)?;
         // Gone before anything can fail: what no longer serves never serves again.
         self.kept.take_if(|kept| !kept.serves(now));
+        let second_half = random.half(now)?;
         let kept = match &mut self.kept {
             Some(kept) => kept,
             none => {
@@ -88,5 +88,5 @@ impl Kept {
 
 /// Records that one subkey seals at most.
 const RECORDS_PER_SUBKEY: u32 = 1 << 12;
-/// Milliseconds that one subkey seals at most: a minute, less what the coarse clock may be behind.
+/// Milliseconds that one subkey seals at most: a minute, less what the coarse clock may be behind at either end.
 const MILLIS_PER_SUBKEY: u64 = 60_000 - 20;
