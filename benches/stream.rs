@@ -8,16 +8,18 @@ use std::{
     hint::black_box,
     io::{Read, Write},
     path::Path,
+    sync::Arc,
 };
 
 use kuvert::{
     EncryptionContext, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, SealHandle, SealOptions,
-    blocking::block_on, provider::MemoryProvider,
+    blocking::block_on,
 };
 use support::{
     Bench, Line, Sink,
-    bare::{self, BareKey, GROUP, SEALED},
+    bare::{self, Body, GROUP, SEALED},
     data, fast_directory,
+    known_key::KnownKey,
 };
 
 fn main() {
@@ -39,13 +41,11 @@ fn memory_to_sink(bench: &mut Bench, setting: &Setting) {
     ];
     for (len, seal, seal_read, open) in sizes {
         let plaintext = data(len);
-        let message = setting.seal(&plaintext);
-        let bare_sealed = setting.seal_bare(&plaintext);
-        let key = &setting.bare;
+        let (message, body) = setting.seal(&plaintext);
         let mut group = vec![0; GROUP * SEALED];
         bench.compare(
             Line::cpu(seal, len),
-            || bare::seal_stream(key, &plaintext, &mut group, &mut Sink),
+            || bare::seal_stream(&body, &plaintext, &mut group, &mut Sink),
             || {
                 let mut writer = setting.sealer().into_writer(Sink);
                 writer.write_all(&plaintext).expect("the sink takes everything");
@@ -54,7 +54,7 @@ fn memory_to_sink(bench: &mut Bench, setting: &Setting) {
         );
         bench.compare(
             Line::cpu(seal_read, len),
-            || bare::seal_read(key, &mut plaintext.as_slice(), &mut group, &mut Sink),
+            || bare::seal_read(&body, &mut plaintext.as_slice(), &mut group, &mut Sink),
             || {
                 let mut writer = setting.sealer().into_writer(Sink);
                 writer.copy_from(&mut plaintext.as_slice()).expect("the sink takes everything");
@@ -63,7 +63,7 @@ fn memory_to_sink(bench: &mut Bench, setting: &Setting) {
         );
         bench.compare(
             Line::cpu(open, len),
-            || bare::open_read(key, &mut bare_sealed.as_slice(), &mut group, &mut Sink),
+            || bare::open_read(&body, &mut chunks_of(&message), &mut group, &mut Sink),
             || {
                 let (opener, chunks) = setting.opener(&message);
                 let opened = opener.into_reader(chunks).copy_to(&mut Sink);
@@ -73,35 +73,31 @@ fn memory_to_sink(bench: &mut Bench, setting: &Setting) {
     }
 }
 
-/// The whole plaintext and the whole message in memory, no buffer in between; both sides use the same memory, since
-/// where pages lie makes more of a difference than anything else here.
+/// The whole plaintext and the whole message in memory, no buffer in between. Both sides use the same memory: where
+/// pages lie makes more of a difference than anything else here.
 fn slice_to_slice(bench: &mut Bench, setting: &Setting) {
     for (len, seal, open) in
         [(LARGE, "slice-seal-256mib", "slice-open-256mib"), (1 << 20, "slice-seal-1mib", "slice-open-1mib")]
     {
         let plaintext = RefCell::new(data(len));
-        let sealed = RefCell::new(setting.seal(&plaintext.borrow()));
-        let head = sealed.borrow().len() - sealed_len(len) - 16;
-        bench.compare(
-            Line::cpu(seal, len),
-            || bare::seal_slice(&setting.bare, &plaintext.borrow(), &mut sealed.borrow_mut()[head..]),
-            || {
-                let report = setting.sealer().seal_into(&plaintext.borrow(), &mut sealed.borrow_mut());
-                report.map(drop).expect("the lengths are right");
-            },
-        );
-        // Opening needs what was sealed under either key: the same length, and at the same place of a page.
-        let message = setting.seal(&plaintext.borrow());
-        let bare_sealed = sealed;
-        bare::seal_slice(&setting.bare, &plaintext.borrow(), &mut bare_sealed.borrow_mut()[head..]);
-        let bare_sealed = bare_sealed.into_inner();
+        let (mut message, body) = setting.seal(&plaintext.borrow());
         bench.compare(
             Line::cpu(open, len),
-            || bare::open_slice(&setting.bare, &bare_sealed[head..], &mut plaintext.borrow_mut()),
+            || bare::open_slice(&body, chunks_of(&message), &mut plaintext.borrow_mut()),
             || {
                 let (opener, chunks) = setting.opener(&message);
                 let report = opener.open_into(chunks, &mut plaintext.borrow_mut());
                 report.map(drop).expect("nobody changed it");
+            },
+        );
+        let chunks_at = message.len() - chunks_of(&message).len();
+        let message = RefCell::new(&mut message);
+        bench.compare(
+            Line::cpu(seal, len),
+            || bare::seal_slice(&body, &plaintext.borrow(), &mut message.borrow_mut()[chunks_at..]),
+            || {
+                let report = setting.sealer().seal_into(&plaintext.borrow(), &mut message.borrow_mut());
+                report.map(drop).expect("the lengths are right");
             },
         );
     }
@@ -109,19 +105,16 @@ fn slice_to_slice(bench: &mut Bench, setting: &Setting) {
 
 /// `std::io::Read` with a caller's buffer of 64 KiB, which whole chunks are opened straight into.
 fn through_read(bench: &mut Bench, setting: &Setting) {
-    let plaintext = data(LARGE);
-    let message = setting.seal(&plaintext);
-    let bare_sealed = setting.seal_bare(&plaintext);
-    drop(plaintext);
-    let (mut group, mut out, mut own) = (vec![0; GROUP * SEALED], vec![0; 64 << 10], vec![0; 64 << 10]);
+    let (message, body) = setting.seal(&data(LARGE));
+    let (mut group, out) = (vec![0; GROUP * SEALED], RefCell::new(vec![0; 64 << 10]));
     bench.compare(
         Line::cpu("read-open-256mib", LARGE),
-        || bare::open_read_to(&setting.bare, &mut bare_sealed.as_slice(), &mut group, &mut out),
+        || bare::open_read_to(&body, &mut chunks_of(&message), &mut group, &mut out.borrow_mut()),
         || {
             let (opener, chunks) = setting.opener(&message);
             let mut reader = opener.into_reader(chunks);
-            while reader.read(&mut own).expect("nobody changed it") > 0 {
-                black_box(&mut own);
+            while reader.read(&mut out.borrow_mut()).expect("nobody changed it") > 0 {
+                black_box(&out);
             }
         },
     );
@@ -176,24 +169,25 @@ fn replacing() -> OpenOptions {
     OpenOptions::default().with_verify_first(false).with_replace_existing(true)
 }
 
-/// One crate, one bare key, one context.
+/// One crate, one context, and the keys of what it seals.
 struct Setting {
+    provider: Arc<KnownKey>,
     writer: SealHandle,
     reader: OpenHandle,
     context: EncryptionContext,
-    bare: BareKey,
 }
 
 impl Setting {
     fn new() -> Self {
-        let kuvert = Kuvert::new(MemoryProvider::generate("bench").expect("a key"))
+        let provider = Arc::new(KnownKey::new());
+        let kuvert = Kuvert::from_arc(provider.clone())
             .with_seal_options(SealOptions::default().with_replace_existing(true))
             .with_open_options(replacing());
         Self {
+            provider,
             writer: kuvert.sealing().clone(),
             reader: kuvert.opening().clone(),
             context: EncryptionContext::new([("backup", "daily")]).expect("a short context"),
-            bare: BareKey::new(&[7; 32]),
         }
     }
 
@@ -201,17 +195,13 @@ impl Setting {
         block_on(self.writer.sealer(&self.context)).expect("not nested").expect("the key is in memory")
     }
 
-    fn seal(&self, plaintext: &[u8]) -> Vec<u8> {
+    /// A message, and what opens its body.
+    fn seal(&self, plaintext: &[u8]) -> (Vec<u8>, Body) {
         let sealer = self.sealer();
         let mut message = vec![0; sealer.message_len(plaintext.len()).expect("it fits")];
         sealer.seal_into(plaintext, &mut message).map(drop).expect("the lengths are right");
-        message
-    }
-
-    fn seal_bare(&self, plaintext: &[u8]) -> Vec<u8> {
-        let mut sealed = vec![0; sealed_len(plaintext.len())];
-        bare::seal_slice(&self.bare, plaintext, &mut sealed);
-        sealed
+        let body = self.provider.body_of(&message);
+        (message, body)
     }
 
     /// The opener of a message, and its chunks.
@@ -223,9 +213,10 @@ impl Setting {
     }
 }
 
-/// Bytes that the bare loops make of so many: no header, no empty last chunk.
-fn sealed_len(len: usize) -> usize {
-    len + 16 * len.div_ceil(bare::CHUNK)
+/// What the bare side reads of a message.
+fn chunks_of(message: &[u8]) -> &[u8] {
+    let start = MessageStart::parse(message).expect("nobody changed it");
+    &message[usize::try_from(start.chunks_offset()).expect("a header is short")..]
 }
 
 const LARGE: usize = 256 << 20;

@@ -3,10 +3,13 @@
 //! Every line is measured three times in a row: the bare algorithm, the crate, and both in turns, which gives the
 //! ratio. Machines differ and are busy; what both sides meet in the same moment cancels out.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it, and the tests share one")]
 
+#[path = "../tests/support/anatomy.rs"]
+mod anatomy;
 pub(crate) mod bare;
 pub(crate) mod clock;
+pub(crate) mod known_key;
 
 use std::{
     hint::black_box,

@@ -10,7 +10,7 @@ pub(crate) const CHUNK: usize = 16 * 1024;
 /// Bytes of a sealed chunk.
 pub(crate) const SEALED: usize = CHUNK + TAG;
 /// Chunks in the group buffer.
-pub(crate) const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 16;
 const TAG: usize = 16;
 
 /// The nonce of a chunk: its number.
@@ -20,30 +20,64 @@ pub(crate) fn nonce(index: u64) -> [u8; 12] {
     nonce
 }
 
+/// A key and the nonces of the chunks under it.
+pub(crate) struct Body {
+    key: BareKey,
+    base_nonce: [u8; 12],
+}
+
+impl Body {
+    pub(crate) fn new(key: &[u8; 32], base_nonce: [u8; 12]) -> Self {
+        Self { key: BareKey::new(key), base_nonce }
+    }
+
+    fn nonce(&self, index: u64) -> [u8; 12] {
+        let mut nonce = self.base_nonce;
+        nonce[4..].iter_mut().zip(index.to_be_bytes()).for_each(|(byte, of_index)| *byte ^= of_index);
+        nonce
+    }
+
+    fn seal_to(&self, index: u64, plaintext: &[u8], sealed: &mut [u8]) {
+        self.key.seal_to(&self.nonce(index), &[], plaintext, sealed);
+    }
+
+    fn seal_in_place(&self, index: u64, sealed: &mut [u8]) {
+        self.key.seal_in_place(&self.nonce(index), &[], sealed);
+    }
+
+    fn open_to(&self, index: u64, sealed: &[u8], plaintext: &mut [u8]) {
+        self.key.open_to(&self.nonce(index), &[], sealed, plaintext);
+    }
+
+    pub(crate) fn open_in_place(&self, index: u64, sealed: &mut [u8]) {
+        self.key.open_in_place(&self.nonce(index), &[], sealed);
+    }
+}
+
 /// From one slice into another, chunk by chunk; `sealed` has 16 bytes more for each, the last one included.
-pub(crate) fn seal_slice(key: &BareKey, plaintext: &[u8], sealed: &mut [u8]) {
+pub(crate) fn seal_slice(body: &Body, plaintext: &[u8], sealed: &mut [u8]) {
     let chunks = plaintext.chunks(CHUNK).zip(sealed.chunks_mut(SEALED));
     for (index, (chunk, room)) in (0..).zip(chunks) {
-        key.seal_to(&nonce(index), &[], chunk, room);
+        body.seal_to(index, chunk, room);
     }
 }
 
 /// The reverse of [`seal_slice`].
-pub(crate) fn open_slice(key: &BareKey, sealed: &[u8], plaintext: &mut [u8]) {
+pub(crate) fn open_slice(body: &Body, sealed: &[u8], plaintext: &mut [u8]) {
     let chunks = sealed.chunks(SEALED).zip(plaintext.chunks_mut(CHUNK));
     for (index, (chunk, room)) in (0..).zip(chunks) {
-        key.open_to(&nonce(index), &[], chunk, room);
+        body.open_to(index, chunk, room);
     }
 }
 
 /// From a slice through the group buffer into `sink`, without a copy.
-pub(crate) fn seal_stream(key: &BareKey, plaintext: &[u8], group: &mut [u8], sink: &mut impl Write) {
+pub(crate) fn seal_stream(body: &Body, plaintext: &[u8], group: &mut [u8], sink: &mut impl Write) {
     let mut index = 0;
     for chunks in plaintext.chunks(GROUP * CHUNK) {
         let mut filled = 0;
         for chunk in chunks.chunks(CHUNK) {
             let room = &mut group[filled..filled + chunk.len() + TAG];
-            key.seal_to(&nonce(index), &[], chunk, room);
+            body.seal_to(index, chunk, room);
             filled += room.len();
             index += 1;
         }
@@ -52,7 +86,7 @@ pub(crate) fn seal_stream(key: &BareKey, plaintext: &[u8], group: &mut [u8], sin
 }
 
 /// From a reader through the group buffer into `sink`: read, seal in place, write.
-pub(crate) fn seal_read(key: &BareKey, source: &mut impl Read, group: &mut [u8], sink: &mut impl Write) {
+pub(crate) fn seal_read(body: &Body, source: &mut impl Read, group: &mut [u8], sink: &mut impl Write) {
     let mut index = 0;
     loop {
         let mut filled = 0;
@@ -61,7 +95,7 @@ pub(crate) fn seal_read(key: &BareKey, source: &mut impl Read, group: &mut [u8],
             if read == 0 {
                 break;
             }
-            key.seal_in_place(&nonce(index), &[], &mut room[..read + TAG]);
+            body.seal_in_place(index, &mut room[..read + TAG]);
             filled += read + TAG;
             index += 1;
         }
@@ -73,7 +107,7 @@ pub(crate) fn seal_read(key: &BareKey, source: &mut impl Read, group: &mut [u8],
 }
 
 /// From a reader through the group buffer into `sink`: read a group, open each chunk in place, write it.
-pub(crate) fn open_read(key: &BareKey, source: &mut impl Read, group: &mut [u8], sink: &mut impl Write) {
+pub(crate) fn open_read(body: &Body, source: &mut impl Read, group: &mut [u8], sink: &mut impl Write) {
     let mut index = 0;
     loop {
         let filled = read_full(source, group);
@@ -81,7 +115,7 @@ pub(crate) fn open_read(key: &BareKey, source: &mut impl Read, group: &mut [u8],
             return;
         }
         for chunk in group[..filled].chunks_mut(SEALED) {
-            key.open_in_place(&nonce(index), &[], chunk);
+            body.open_in_place(index, chunk);
             sink.write_all(&chunk[..chunk.len() - TAG]).expect("the sink takes everything");
             index += 1;
         }
@@ -89,7 +123,7 @@ pub(crate) fn open_read(key: &BareKey, source: &mut impl Read, group: &mut [u8],
 }
 
 /// From a reader through the group buffer into `out`, over and over: read a group, open its chunks out of place.
-pub(crate) fn open_read_to(key: &BareKey, source: &mut impl Read, group: &mut [u8], out: &mut [u8]) {
+pub(crate) fn open_read_to(body: &Body, source: &mut impl Read, group: &mut [u8], out: &mut [u8]) {
     let mut index = 0;
     loop {
         let filled = read_full(source, group);
@@ -98,7 +132,7 @@ pub(crate) fn open_read_to(key: &BareKey, source: &mut impl Read, group: &mut [u
         }
         for chunks in group[..filled].chunks(out.len() / CHUNK * SEALED) {
             for (chunk, room) in chunks.chunks(SEALED).zip(out.chunks_mut(CHUNK)) {
-                key.open_to(&nonce(index), &[], chunk, &mut room[..chunk.len() - TAG]);
+                body.open_to(index, chunk, &mut room[..chunk.len() - TAG]);
                 index += 1;
             }
             std::hint::black_box(&mut *out);

@@ -89,6 +89,7 @@ impl Anatomy {
 #[derive(Debug)]
 pub struct Schedule {
     pub body_key: [u8; 32],
+    pub base_nonce: [u8; 12],
     pub commitment: [u8; 32],
     pub mac_key: [u8; 64],
     pub record_key: [u8; 32],
@@ -111,6 +112,7 @@ impl Schedule {
         let derive = |name: &str, len| expand(data_key, &[&label(name)[..], salt, &bound].concat(), len);
         Self {
             body_key: sized(&body[..32]),
+            base_nonce: sized(&body[32..44]),
             commitment: sized(&body[44..]),
             mac_key: sized(&derive("header-mac", 64)),
             record_key: sized(&derive("record", 32)),

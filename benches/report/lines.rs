@@ -1,0 +1,140 @@
+//! The lines, in the words of the tables, and what each is held to.
+
+/// A line of the tables: a benchmark by its name, and its target.
+pub(crate) struct Line {
+    pub(crate) section: &'static str,
+    /// As in the bench: the folder of criterion's files.
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// What one call handles, for the speed; 0 where that says nothing.
+    pub(crate) bytes: usize,
+    pub(crate) held: Held,
+    pub(crate) in_readme: bool,
+}
+
+/// What a line is compared with and, if it has a target, what that is.
+pub(crate) enum Held {
+    /// The bare side's time, by the crate's.
+    SpeedAtLeast(Option<f64>),
+    /// The crate's time, by the bare side's.
+    TimeAtMost(Option<f64>),
+    /// Nanoseconds, without a bare side.
+    CostAtMost(Option<f64>),
+    /// Two threads with twice the work, by one thread.
+    ThreadsAtLeast(Option<f64>),
+}
+
+impl Held {
+    pub(crate) fn target(&self) -> String {
+        match *self {
+            Self::SpeedAtLeast(Some(least)) => format!("≥ {least}"),
+            Self::TimeAtMost(Some(most)) => format!("≤ {most} ×"),
+            Self::CostAtMost(Some(most)) => format!("≤ {}", super::time(most)),
+            Self::ThreadsAtLeast(Some(least)) => format!("≥ {least} ×"),
+            _ => String::new(),
+        }
+    }
+
+    /// The target as a multiple of the bare side's time, if it is one.
+    pub(crate) fn most_time(&self) -> Option<f64> {
+        match *self {
+            Self::SpeedAtLeast(least) => least.map(|least| 1.0 / least),
+            Self::TimeAtMost(most) => most,
+            Self::CostAtMost(_) => None,
+            Self::ThreadsAtLeast(least) => least.map(|least| 2.0 / least),
+        }
+    }
+}
+
+const fn line(name: &'static str, what: &'static str, bytes: usize, held: Held) -> Line {
+    Line { section: "", name, what, bytes, held, in_readme: false }
+}
+
+impl Line {
+    const fn of(mut self, section: &'static str) -> Self {
+        self.section = section;
+        self
+    }
+
+    const fn in_readme(mut self) -> Self {
+        self.in_readme = true;
+        self
+    }
+}
+
+const fn speed(least: f64) -> Held {
+    Held::SpeedAtLeast(Some(least))
+}
+
+const fn times(most: f64) -> Held {
+    Held::TimeAtMost(Some(most))
+}
+
+const fn cost(most: f64) -> Held {
+    Held::CostAtMost(Some(most))
+}
+
+const LARGE: usize = 256 << 20;
+const MIB: usize = 1 << 20;
+const KIB: usize = 1 << 10;
+const STREAMS: &str = "Streams, memory to sink";
+const SLICES: &str = "Slice to slice";
+const FILES: &str = "File to file, synced";
+const MESSAGES: &str = "Small messages, headers and ranges";
+const RECORDS: &str = "Records, key loaded";
+const THREADS: &str = "Records, two threads on one key";
+
+#[rustfmt::skip]
+pub(crate) const LINES: &[Line] = &[
+    line("stream-seal-256mib", "seal 256 MiB written to a writer", LARGE, speed(0.95)).of(STREAMS).in_readme(),
+    line("stream-seal-read-256mib", "seal 256 MiB copied from a reader", LARGE, speed(0.95)).of(STREAMS),
+    line("stream-open-256mib", "open 256 MiB", LARGE, speed(0.95)).of(STREAMS).in_readme(),
+    line("read-open-256mib", "open 256 MiB through `Read`, 64 KiB at a time", LARGE, speed(0.95)).of(STREAMS),
+    line("stream-seal-1mib", "seal 1 MiB, beginning and end included", MIB, Held::TimeAtMost(None)).of(STREAMS),
+    line("stream-seal-read-1mib", "seal 1 MiB copied from a reader, the same", MIB, Held::TimeAtMost(None)).of(STREAMS),
+    line("stream-open-1mib", "open 1 MiB, the same", MIB, Held::TimeAtMost(None)).of(STREAMS),
+    line("stream-seal-64kib", "seal 64 KiB, the same", 64 * KIB, Held::TimeAtMost(None)).of(STREAMS),
+    line("stream-seal-read-64kib", "seal 64 KiB copied from a reader, the same", 64 * KIB, Held::TimeAtMost(None)).of(STREAMS),
+    line("stream-open-64kib", "open 64 KiB, the same", 64 * KIB, Held::TimeAtMost(None)).of(STREAMS),
+
+    line("slice-seal-256mib", "seal 256 MiB into a slice", LARGE, speed(0.95)).of(SLICES).in_readme(),
+    line("slice-open-256mib", "open 256 MiB into a slice", LARGE, speed(0.95)).of(SLICES).in_readme(),
+    line("slice-seal-1mib", "seal 1 MiB, beginning included", MIB, Held::TimeAtMost(None)).of(SLICES),
+    line("slice-open-1mib", "open 1 MiB, beginning included", MIB, Held::TimeAtMost(None)).of(SLICES),
+
+    line("file-seal-loop", "seal a file of 256 MiB, against reading and writing it", LARGE, times(1.3)).of(FILES).in_readme(),
+    line("file-open-loop", "open a file of 256 MiB, against reading and writing it", LARGE, times(1.3)).of(FILES).in_readme(),
+    line("file-seal-std-copy", "seal it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
+    line("file-open-std-copy", "open it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
+    line("file-verify-open-loop", "verify all of it, then open it (the default), against reading and writing it", LARGE, Held::TimeAtMost(None)).of(FILES),
+
+    line("message-seal-64b", "seal a message of 64 B, key in memory", 0, cost(12_000.0)).of(MESSAGES).in_readme(),
+    line("message-open-64b", "open a message of 64 B, key in memory", 0, cost(12_000.0)).of(MESSAGES).in_readme(),
+    line("message-seal-16kib", "seal a message of 16 KiB", 0, Held::CostAtMost(None)).of(MESSAGES),
+    line("message-open-16kib", "open a message of 16 KiB", 0, Held::CostAtMost(None)).of(MESSAGES),
+    line("header-make-two-slots", "begin a stream: data key, wrap, header of 4 KiB", 0, Held::CostAtMost(None)).of(MESSAGES),
+    line("header-verify-two-slots", "parse and verify that header", 0, Held::CostAtMost(None)).of(MESSAGES),
+    line("range-1kib-of-1gib", "read 1 KiB of an open file of 1 GiB", 0, cost(60_000.0)).of(MESSAGES).in_readme(),
+    line("range-1kib-of-1gib", "the same, against reading and opening one bare chunk", 0, Held::TimeAtMost(None)).of(MESSAGES),
+
+    line("record-seal-64b", "seal 64 B into a buffer", 0, times(1.15)).of(RECORDS),
+    line("record-seal-1kib", "seal 1 KiB into a buffer", 0, times(1.15)).of(RECORDS).in_readme(),
+    line("record-seal-16kib", "seal 16 KiB into a buffer", 0, times(1.15)).of(RECORDS),
+    line("record-seal-64b-aad", "seal 64 B, the bare side with 62 B of associated data too", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-seal-1kib-aad", "seal 1 KiB, the same", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-seal-16kib-aad", "seal 16 KiB, the same", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-seal-pooled-1kib", "seal 1 KiB, nonces from the pool", 0, times(1.25)).of(RECORDS),
+    line("record-seal-pooled-1kib-aad", "the same, the bare side with 62 B of associated data too", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-open-64b", "open 64 B, subkey kept", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-open-1kib", "open 1 KiB, subkey kept", 0, times(1.3)).of(RECORDS).in_readme(),
+    line("record-open-1kib-aad", "the same, the bare side with 62 B of associated data too", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-open-new-64b", "open 64 B, subkey not kept", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-open-new-1kib", "open 1 KiB, subkey not kept", 0, times(2.3)).of(RECORDS),
+    line("record-open-new-1kib-aad", "the same, the bare side with 62 B of associated data too", 0, Held::TimeAtMost(None)).of(RECORDS),
+    line("record-many-1kib", "100 × 1 KiB by `seal_many`", 0, times(1.3)).of(RECORDS).in_readme(),
+    line("record-many-into-1kib", "100 × 1 KiB by `seal_many_into`", 0, times(1.3)).of(RECORDS),
+
+    line("record-seal-threads", "seal 1 KiB", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
+    line("record-pooled-threads", "seal 1 KiB, nonces from the pool", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
+    line("record-open-threads", "open 1 KiB", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
+];
