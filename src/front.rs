@@ -208,6 +208,20 @@ impl Kuvert {
     ) -> Result<RecordKey, OpenError> {
         self.opening.load_record_key(envelope, context).await
     }
+
+    /// Loads the record key of this reference. See [`OpenHandle::load_record_key_of`].
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenHandle::load_record_key_of`].
+    pub async fn load_record_key_of(
+        &self,
+        envelope: &[u8],
+        reference: u64,
+        context: &EncryptionContext,
+    ) -> Result<RecordKey, OpenError> {
+        self.opening.load_record_key_of(envelope, reference, context).await
+    }
 }
 
 /// The sealing half of [`Kuvert`]: it cannot open anything.

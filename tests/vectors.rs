@@ -31,7 +31,7 @@ fn every_vector_gives_what_it_states() {
         let vector = Vector::load(&path);
         let (vectors, ways) = kinds.entry(vector.text("kind").to_owned()).or_default();
         match run(&vector) {
-            Ok(0) => println!("{}: nothing in this release can run it", vector.name),
+            Ok(0) => faults.push(format!("{}: nothing ran", vector.name)),
             Ok(more) => (*vectors, *ways) = (*vectors + 1, *ways + more),
             Err(fault) => faults.push(format!("{}: {fault}", vector.name)),
         }
@@ -40,8 +40,6 @@ fn every_vector_gives_what_it_states() {
     println!("{ran} vectors ran; by kind, and in how many ways: {kinds:?}");
     assert!(faults.is_empty(), "{} vectors:\n{}", faults.len(), faults.join("\n"));
     assert!(ran >= 320, "only {ran} vectors ran");
-    // One that cannot run yet: nothing presents a reference.
-    assert!(discover().len() - ran <= 1, "{} vectors were left out", discover().len() - ran);
 }
 
 #[test]
@@ -97,11 +95,11 @@ fn a_false_statement_in_a_vector_is_found() {
             lies.push(vector.clone().with("plaintext-len", "3"));
         }
         for lie in lies {
-            // A length is a lie only if it is not the true one, and one vector cannot be run at all.
+            // A length is a lie only if it is not the true one.
             let is_true = vector.text("kind") == "message"
                 && lie.number("plaintext-len") == Some(3)
                 && vector.number("plaintext-len") == Some(3);
-            if !is_true && run(&vector) != Ok(0) {
+            if !is_true {
                 assert!(run(&lie).is_err(), "{}: the runner believed {lie:?}", vector.name);
                 tried += 1;
             }

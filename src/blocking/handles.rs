@@ -124,6 +124,20 @@ impl OpenHandle {
     ) -> Result<RecordKey, OpenError> {
         opening(self.0.load_record_key(envelope, context))
     }
+
+    /// Loads the record key of this reference from its envelope.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::OpenHandle::load_record_key_of`].
+    pub fn load_record_key_of(
+        &self,
+        envelope: &[u8],
+        reference: u64,
+        context: &EncryptionContext,
+    ) -> Result<RecordKey, OpenError> {
+        opening(self.0.load_record_key_of(envelope, reference, context))
+    }
 }
 
 impl From<front::OpenHandle> for OpenHandle {

@@ -52,6 +52,9 @@ impl SealHandle {
 impl OpenHandle {
     /// Loads a record key from its envelope: one provider call, and none for any record after that.
     ///
+    /// Takes whatever key the envelope keeps. Where several envelopes have one context, say which is meant with
+    /// [`load_record_key_of`](Self::load_record_key_of).
+    ///
     /// # Errors
     ///
     /// As [`open`](Self::open); [`OpenError::WrongContext`] also for an envelope of another role.
@@ -59,15 +62,60 @@ impl OpenHandle {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    #[allow(clippy::missing_panics_doc, reason = "56 bytes always begin with 24")]
     pub async fn load_record_key(
         &self,
         envelope: &[u8],
         context: &EncryptionContext,
     ) -> Result<RecordKey, OpenError> {
+        self.load(envelope, None, context).await
+    }
+
+    /// Loads the record key with this [reference](RecordKey::reference), and no other: an envelope that was put in
+    /// place of the one you mean is refused before the provider is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_record_key`](Self::load_record_key); [`OpenError::WrongContext`] also for an envelope of another
+    /// reference.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use kuvert::{EncryptionContext, OpenError, blocking::Kuvert, provider::MemoryProvider};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let kuvert = Kuvert::new(MemoryProvider::generate("2026-11")?);
+    /// let context = EncryptionContext::new([("tenant", "7")])?;
+    /// let (key, envelope) = kuvert.new_record_key(&context)?;
+    /// let (_, another) = kuvert.new_record_key(&context)?;
+    ///
+    /// kuvert.load_record_key_of(&envelope, key.reference(), &context)?;
+    /// let refused = kuvert.load_record_key_of(&another, key.reference(), &context).unwrap_err();
+    /// assert!(matches!(refused, OpenError::WrongContext(_)));
+    /// # Ok(()) }
+    /// ```
+    pub async fn load_record_key_of(
+        &self,
+        envelope: &[u8],
+        reference: u64,
+        context: &EncryptionContext,
+    ) -> Result<RecordKey, OpenError> {
+        self.load(envelope, Some(reference), context).await
+    }
+
+    async fn load(
+        &self,
+        envelope: &[u8],
+        reference: Option<u64>,
+        context: &EncryptionContext,
+    ) -> Result<RecordKey, OpenError> {
         let (header, body_start, tag) = parse_envelope(envelope, self.options.max_header_len)?;
         let accept = self.options.accept_stored_context;
-        let (bound, reference) = header.bind_envelope(context, Role::Record, None, accept)?;
+        let (bound, reference) = header.bind_envelope(context, Role::Record, reference, accept)?;
         let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;
         // fmt: E-7
         unwrapped.verify_empty_body(tag)?;

@@ -16,15 +16,13 @@ use super::{Verdict, ensure};
 /// A key envelope. This release opens the role `record` only; of the others it must say that they are not it.
 pub fn envelope(vector: &Vector) -> Result<usize, String> {
     let as_record = match (vector.text("role"), vector.text("expect")) {
-        // There is no opener that knows the reference yet.
-        _ if vector.one("reference").is_some() && vector.text("expect") == "wrong-context" => return Ok(0),
         ("record", expect) => Verdict::parse(expect),
         (_, "ok") => Verdict::parse("wrong-context"),
         // An envelope of role record, which is not what the vector's reader wanted.
         (_, "wrong-context") => Verdict::Opens,
         (_, expect) => Verdict::parse(expect),
     };
-    let (result, asked) = load(vector, &vector.input);
+    let (result, asked) = load(vector, &vector.input, vector.one("reference"));
     let found = result.as_ref().map(|_| ()).map_err(OpenError::category);
     as_record.check(found, || result.as_ref().err().map_or_else(String::new, ToString::to_string))?;
     if let Ok(key) = &result {
@@ -44,7 +42,7 @@ pub fn envelope(vector: &Vector) -> Result<usize, String> {
 
 pub fn record(vector: &Vector) -> Result<usize, String> {
     let expected = Verdict::parse(vector.text("expect"));
-    let key = match load(vector, &hex(vector.text("envelope"))).0 {
+    let key = match load(vector, &hex(vector.text("envelope")), None).0 {
         Ok(key) => key,
         Err(error) => return expected.check(Err(error.category()), || error.to_string()).map(|()| 1),
     };
@@ -120,13 +118,16 @@ pub fn key_file(vector: &Vector) -> Result<usize, String> {
     Ok(1)
 }
 
-fn load(vector: &Vector, envelope: &[u8]) -> (Result<RecordKey, OpenError>, usize) {
+/// Loads the key, of the reference that is presented where one is.
+fn load(vector: &Vector, envelope: &[u8], reference: Option<&str>) -> (Result<RecordKey, OpenError>, usize) {
     let counted = Counted::new(vector.provider());
     let provider: Arc<dyn KeyProvider> = Arc::<Counted>::clone(&counted);
     let kuvert = Kuvert::from_arc(provider).with_open_options(vector.options());
-    let result = match vector.context() {
-        Ok(context) => kuvert.load_record_key(envelope, &context),
-        Err(error) => Err(error.into()),
+    let reference = reference.map(|hex| u64::from_str_radix(hex, 16).expect("16 hexadecimal digits"));
+    let result = match (vector.context(), reference) {
+        (Ok(context), Some(reference)) => kuvert.load_record_key_of(envelope, reference, &context),
+        (Ok(context), None) => kuvert.load_record_key(envelope, &context),
+        (Err(error), _) => Err(error.into()),
     };
     (result, counted.asked())
 }
