@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 
-const COMMANDS: [&str; 5] = ["keygen", "seal", "open", "verify", "inspect"];
+pub(crate) const COMMANDS: [&str; 7] = ["keygen", "seal", "open", "verify", "inspect", "completions", "man"];
 
 #[test]
 fn every_command_explains_itself() {

@@ -7,11 +7,13 @@
 mod bad_files;
 mod bad_keys;
 mod child;
+mod completions;
 mod context;
 mod detached;
 mod help;
 mod inspect;
 mod interop;
+mod man;
 mod outputs;
 mod roundtrip;
 mod sandbox;

@@ -3,16 +3,18 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 
 use crate::failure::Failure;
-use crate::names;
+use crate::{help, names};
 
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.
 #[derive(Parser)]
 #[command(name = "kuvert", version, max_term_width = 100, subcommand_required = true)]
-#[command(arg_required_else_help = true, after_help = OVERVIEW)]
+#[command(arg_required_else_help = true, after_help = help::OVERVIEW.after_help())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -25,11 +27,13 @@ pub(crate) enum Command {
     Open(OpenArguments),
     Verify(VerifyArguments),
     Inspect(InspectArguments),
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 /// Makes a new wrapping key and writes it to a key file.
 #[derive(Args)]
-#[command(after_help = KEYGEN_HELP)]
+#[command(override_usage = help::KEYGEN.usage, after_help = help::KEYGEN.after_help())]
 pub(crate) struct KeygenArguments {
     /// The key's public name, which stands in everything sealed with it [default: 16 random hex digits].
     #[arg(long)]
@@ -41,7 +45,7 @@ pub(crate) struct KeygenArguments {
 
 /// Seals a file, standard input, or what a command writes.
 #[derive(Args)]
-#[command(after_help = SEAL_HELP)]
+#[command(override_usage = help::SEAL.usage, after_help = help::SEAL.after_help())]
 pub(crate) struct SealArguments {
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
@@ -70,7 +74,7 @@ pub(crate) struct SealArguments {
 
 /// Opens a sealed file or stream.
 #[derive(Args)]
-#[command(after_help = OPEN_HELP)]
+#[command(override_usage = help::OPEN.usage, after_help = help::OPEN.after_help())]
 pub(crate) struct OpenArguments {
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
@@ -98,7 +102,7 @@ pub(crate) struct OpenArguments {
 
 /// Reads sealed files through and checks every byte of them. Writes nothing.
 #[derive(Args)]
-#[command(after_help = VERIFY_HELP)]
+#[command(override_usage = help::VERIFY.usage, after_help = help::VERIFY.after_help())]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     pub(crate) keys: KeyArguments,
@@ -120,7 +124,7 @@ pub(crate) struct VerifyArguments {
 
 /// Shows what files say about themselves. Needs no key; nothing of it is verified.
 #[derive(Args)]
-#[command(after_help = INSPECT_HELP)]
+#[command(override_usage = help::INSPECT.usage, after_help = help::INSPECT.after_help())]
 pub(crate) struct InspectArguments {
     /// Writes one JSON object a file, each on a line.
     #[arg(long)]
@@ -133,10 +137,30 @@ pub(crate) struct InspectArguments {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// Prints the completions of this program for a shell.
+#[derive(Args)]
+#[command(override_usage = help::COMPLETIONS.usage, after_help = help::COMPLETIONS.after_help())]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// Prints the manual page of this program or of one of its commands.
+#[derive(Args)]
+#[command(override_usage = help::MAN.usage, after_help = help::MAN.after_help())]
+pub(crate) struct ManArguments {
+    /// Writes all pages into this directory, in place of those that are there, as kuvert.1, kuvert-seal.1 and so on.
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "page")]
+    pub(crate) output: Option<PathBuf>,
+    /// The command to describe [default: the program as a whole].
+    #[arg(value_name = "COMMAND", value_parser = PossibleValuesParser::new(help::commands()))]
+    pub(crate) page: Option<String>,
+}
+
 #[derive(Args)]
 pub(crate) struct KeyArguments {
     /// A key file; repeats. The first seals, all of them open [default: KUVERT_KEYS, separated by blanks].
-    #[arg(short, long = "key", value_name = "KEY")]
+    #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
 }
 
@@ -169,102 +193,3 @@ pub(crate) fn stray_pair(error: &clap::Error) -> Option<Failure> {
     let advice = format!("a pair of the encryption context is given with -c {name}=...");
     Some(Failure::usage(format!("there is one argument too many: {name}=...")).advise(advice))
 }
-
-const OVERVIEW: &str = "\
-First steps:
-  kuvert keygen -o backup.key                          make a key, and copy it
-  kuvert seal -k backup.key -o notes.kvt notes.txt     seal a file
-  kuvert open -k backup.key -o notes.txt notes.kvt     open it again
-  kuvert seal -k backup.key -o db.kvt -- pg_dump shop  seal a command's output
-
-Exit status:
-  0  done                                 4  truncated, or tampered with
-  1  reading or writing failed            5  wrong encryption context
-  2  wrong call, or a faulty key file     6  wrong key, or none that fits
-  3  not a sealed file, or unsupported    7  refused by a rule
-
-'kuvert COMMAND --help' has examples of each command.
-Keep copies of the key file: if it is lost, so is everything sealed with it.";
-
-const KEYGEN_HELP: &str = "\
-Examples:
-  kuvert keygen -o backup.key
-  kuvert keygen --id backup-2027 -o /etc/kuvert/backup-2027.key
-
-The file gets mode 0600; one line of it is the key. Keep copies apart from
-the data: whoever has the line can open everything sealed with it, and
-without it nobody can.
-
-Exit status:
-  0  written
-  1  the file could not be written
-  2  KEYFILE exists, or the id is impossible";
-
-const SEAL_HELP: &str = "\
-Examples:
-  kuvert seal -k backup.key -o photos.kvt photos.tar
-  tar -c photos | kuvert seal -k backup.key > photos.kvt
-  kuvert seal -k backup.key -c db=shop -c date=2026-11-21 -o shop.kvt \\
-      -- pg_dump --format=custom shop
-  kuvert seal -k backup.key --layout detached -o shop.body shop.dump
-
-After '--' kuvert starts the command itself, so that a dump that dies midway
-never becomes a valid backup; in a pipe nobody would notice. OUT appears whole
-or not at all. Pairs of -c are readable by everybody; those of -r are not in
-the file, and must be known to open it.
-
-Exit status:
-  0  sealed
-  1  reading, writing or the command failed
-  2  wrong call or key file, OUT exists, or OUT is a terminal";
-
-const OPEN_HELP: &str = "\
-Examples:
-  kuvert open -k backup.key -o photos.tar photos.kvt
-  kuvert open -k backup.key -c db=shop -c date=2026-11-21 shop.kvt | pg_restore
-  kuvert open -k backup.key --range 0..512 photos.kvt > first-block
-  kuvert open -k backup.key --header shop.body.kvh -o shop.dump shop.body
-
-A file is verified as a whole before the first byte is written, unless
---stream is given. From a pipe there is one pass only: what comes out is
-authentic, and complete only if the exit status is 0. With -o, OUT appears
-whole or not at all.
-
-Exit status:
-  0  opened                               4  truncated, or tampered with
-  1  reading or writing failed            5  wrong encryption context
-  2  wrong call, or a faulty key file     6  wrong key, or none that fits
-  3  not a sealed file, or unsupported";
-
-const VERIFY_HELP: &str = "\
-Examples:
-  kuvert verify -k backup.key -c db=shop -c date=2026-11-21 shop.kvt
-  kuvert verify -k backup.key --accept-stored-context \\
-      --newer-than 26h /srv/backup/*.kvt
-  kuvert verify -k backup.key --header shop.body.kvh shop.body
-
---newer-than looks at when a file was last written, which the file itself
-does not prove. The fields of --json are described in the operations manual.
-
-Exit status, of several files that of the first failure:
-  0  whole and untouched                  5  wrong encryption context
-  1  reading failed                       6  wrong key, or none that fits
-  2  wrong call, or a faulty key file     7  too old
-  3  not a sealed file, or unsupported
-  4  truncated, or tampered with";
-
-const INSPECT_HELP: &str = "\
-Examples:
-  kuvert inspect shop.kvt
-  kuvert inspect --json shop.kvt | jq .claimed.context
-  kuvert inspect --keys /srv/backup/*.kvt
-
-Everything shown is what the file claims; 'kuvert verify' and 'kuvert open'
-tell whether it is true. --keys counts in how many files each key is named;
-that a key is not among them does not show that nothing needs it. The fields
-of --json are described in the operations manual.
-
-Exit status, of several files that of the first failure:
-  0  shown                                3  not a sealed file, or unsupported
-  1  reading failed                       4  ends within its header
-  2  wrong call";

@@ -5,13 +5,16 @@
 
 mod args;
 mod command;
+mod completions;
 mod context;
 mod detached;
 mod failure;
+mod help;
 mod inspect;
 mod interrupt;
 mod keygen;
 mod keys;
+mod man;
 mod names;
 mod open;
 mod output;
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         Command::Open(arguments) => open::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

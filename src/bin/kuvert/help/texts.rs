@@ -1,0 +1,206 @@
+//! The texts, none wider than 79 characters. Each example is a call that the program understands: a test runs them.
+
+use super::Help;
+
+pub(super) const ALL: [&Help; 8] = [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &COMPLETIONS, &MAN];
+
+pub(crate) const OVERVIEW: Help = Help {
+    command: "",
+    usage: "kuvert COMMAND [ARGUMENTS]...",
+    examples_title: "First steps",
+    examples: "\
+kuvert keygen -o backup.key                          make a key, and copy it
+kuvert seal -k backup.key -o notes.kvt notes.txt     seal a file
+kuvert open -k backup.key -o notes.txt notes.kvt     open it again
+kuvert seal -k backup.key -o db.kvt -- pg_dump shop  seal a command's output",
+    notes: "\
+'kuvert COMMAND --help' has examples of each command, 'kuvert man' the manual
+page. Keep copies of the key file: if it is lost, so is everything sealed with
+it.",
+    statuses: &[
+        (0, "done"),
+        (1, "reading or writing failed"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, or none that fits"),
+        (7, "refused by a rule"),
+    ],
+    takes_several_files: false,
+    files: FILES,
+};
+
+pub(crate) const KEYGEN: Help = Help {
+    command: "keygen",
+    usage: "kuvert keygen [--id ID] -o KEYFILE",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert keygen -o backup.key
+kuvert keygen --id backup-2027 -o /etc/kuvert/backup-2027.key",
+    notes: "\
+The file gets mode 0600; one line of it is the key. Keep copies apart from
+the data: whoever has the line can open everything sealed with it, and
+without it nobody can.",
+    statuses: &[
+        (0, "written"),
+        (1, "the file could not be written"),
+        (2, "KEYFILE exists, or the id is impossible"),
+    ],
+    takes_several_files: false,
+    files: &[("KEYFILE", "A text file: comments that begin with #, and one line for the key.")],
+};
+
+pub(crate) const SEAL: Help = Help {
+    command: "seal",
+    usage: "\
+kuvert seal [-k KEY]... [-c NAME=VALUE]... [-r NAME=VALUE]...
+           [--layout LAYOUT] [-o OUT] [--force] [IN | -- COMMAND ARGS...]",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert seal -k backup.key -o photos.kvt photos.tar
+tar -c photos | kuvert seal -k backup.key > photos.kvt
+kuvert seal -k backup.key -c db=shop -c date=2026-11-21 -o shop.kvt \\
+    -- pg_dump --format=custom shop
+kuvert seal -k backup.key --layout detached -o shop.body shop.dump",
+    notes: "\
+After '--' kuvert starts the command itself, so that a dump that dies midway
+never becomes a valid backup; in a pipe nobody would notice. OUT appears whole
+or not at all. Pairs of -c are readable by everybody; those of -r are not in
+the file, and must be known to open it.",
+    statuses: &[
+        (0, "sealed"),
+        (1, "reading, writing or the command failed"),
+        (2, "wrong call or key file, OUT exists, or OUT is a terminal"),
+    ],
+    takes_several_files: false,
+    files: &[
+        ("OUT", "The sealed file; with --layout detached the body alone."),
+        ("OUT.kvh", "With --layout detached, the header."),
+        (".kuvert-*.tmp", "OUT while it is being written. May be deleted where a crash has left it."),
+    ],
+};
+
+pub(crate) const OPEN: Help = Help {
+    command: "open",
+    usage: "\
+kuvert open [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
+           [--range START..END] [--header FILE] [--stream]
+           [-o OUT] [--force] [IN]",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert open -k backup.key -o photos.tar photos.kvt
+kuvert open -k backup.key -c db=shop -c date=2026-11-21 shop.kvt | pg_restore
+kuvert open -k backup.key --range 0..512 photos.kvt > first-block
+kuvert open -k backup.key --header shop.body.kvh -o shop.dump shop.body",
+    notes: "\
+A file is verified as a whole before the first byte is written, unless
+--stream is given. From a pipe there is one pass only: what comes out is
+authentic, and complete only if the exit status is 0. With -o, OUT appears
+whole or not at all.",
+    statuses: &[
+        (0, "opened"),
+        (1, "reading or writing failed"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, or none that fits"),
+    ],
+    takes_several_files: false,
+    files: &[(".kuvert-*.tmp", "OUT while it is being written. May be deleted where a crash has left it.")],
+};
+
+pub(crate) const VERIFY: Help = Help {
+    command: "verify",
+    usage: "\
+kuvert verify [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
+           [--newer-than AGE] [--header FILE] [--json] FILE...",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert verify -k backup.key -c db=shop -c date=2026-11-21 shop.kvt
+kuvert verify -k backup.key --accept-stored-context \\
+    --newer-than 26h --json /srv/backup/last.kvt
+kuvert verify -k backup.key --header shop.body.kvh shop.body",
+    notes: "\
+--newer-than looks at when a file was last written, which the file itself
+does not prove. The fields of --json are described in the operations manual.",
+    statuses: &[
+        (0, "whole and untouched"),
+        (1, "reading failed"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, or none that fits"),
+        (7, "too old"),
+    ],
+    takes_several_files: true,
+    files: &[],
+};
+
+pub(crate) const INSPECT: Help = Help {
+    command: "inspect",
+    usage: "kuvert inspect [--json] [--keys] FILE...",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert inspect shop.kvt
+kuvert inspect --json shop.kvt | jq .claimed.context
+kuvert inspect --keys /srv/backup/*.kvt",
+    notes: "\
+Everything shown is what the file claims; 'kuvert verify' and 'kuvert open'
+tell whether it is true. --keys counts in how many files each key is named;
+that a key is not among them does not show that nothing needs it. The fields
+of --json are described in the operations manual.",
+    statuses: &[
+        (0, "shown"),
+        (1, "reading failed"),
+        (2, "wrong call"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "ends within its header"),
+    ],
+    takes_several_files: true,
+    files: &[],
+};
+
+pub(crate) const COMPLETIONS: Help = Help {
+    command: "completions",
+    usage: "kuvert completions SHELL",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert completions bash > ~/.local/share/bash-completion/completions/kuvert
+kuvert completions zsh > ~/.zfunc/_kuvert
+kuvert completions fish > ~/.config/fish/completions/kuvert.fish
+kuvert completions elvish >> ~/.config/elvish/rc.elv
+kuvert completions powershell >> $PROFILE",
+    notes: "\
+For zsh, the directory has to be in fpath before compinit runs.",
+    statuses: &[(0, "printed"), (1, "writing failed"), (2, "no such shell")],
+    takes_several_files: false,
+    files: &[],
+};
+
+pub(crate) const MAN: Help = Help {
+    command: "man",
+    usage: "kuvert man [COMMAND | -o DIR]",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert man | man -l -
+kuvert man verify | man -l -
+kuvert man -o ~/.local/share/man/man1",
+    notes: "",
+    statuses: &[(0, "written"), (1, "writing failed"), (2, "no such command")],
+    takes_several_files: false,
+    files: &[],
+};
+
+const EXAMPLES: &str = "Examples";
+
+const FILES: &[(&str, &str)] = &[
+    ("*.kvh", "The header of a message whose layout is detached; the body has the name without .kvh."),
+    ("*.kvh.old", "The header that was being replaced when a seal --force was interrupted."),
+    (
+        ".kuvert-*.tmp",
+        "An output while it is being written. May be deleted where a crash has left it and no kuvert runs.",
+    ),
+];
