@@ -7,10 +7,12 @@
 mod message;
 mod provider;
 mod record;
+mod rewrap;
 
 pub use self::message::{ContextError, OpenError, RecipientAttempt, SealError, UnavailableKeys};
 pub use self::provider::{ProviderError, ProviderErrorKind};
 pub use self::record::RecordError;
+pub use self::rewrap::RewrapError;
 
 /// What kind of failure it was: one value for each thing a caller or an operator does differently.
 ///

@@ -8,6 +8,7 @@ mod file;
 mod opener;
 mod options;
 mod record_key;
+mod rewrap;
 mod sealer;
 mod start;
 
@@ -17,6 +18,7 @@ pub use self::{
     opener::Opener,
     options::{OpenOptions, SealOptions},
     record_key::{Cell, RecordKey, RecordOptions, RowKey},
+    rewrap::{Rewrap, RewrapMethod, RewrapOptions, RewrapOutcome, RewrapReport, RewrapSummary},
     sealer::Sealer,
     start::MessageStart,
 };

@@ -13,6 +13,7 @@
 
 mod atomic_file;
 mod blocking;
+mod header_file;
 mod random_access;
 mod source;
 
@@ -23,7 +24,9 @@ pub use self::{
     source::ReadAt,
 };
 
+pub(crate) use self::atomic_file::disk::RealDisk;
 pub(crate) use self::blocking::{unwrap_open_error, unwrap_seal_error};
+pub(crate) use self::header_file::{Access, HeaderFile, disk::HeaderDisk};
 use crate::format::stanza::RecipientType;
 
 /// What a finished message consists of.

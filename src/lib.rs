@@ -42,6 +42,7 @@
 //! | parts of a sealed file | [`Opener::into_seekable`], or [`Opener::into_ranges`] for many threads |
 //! | files, whole or not at all | [`SealHandle::seal_file`], [`OpenHandle::open_file`] |
 //! | a service that only writes, or only reads | [`Kuvert::seal_only`], [`Kuvert::open_only`] |
+//! | other recipients for what is sealed already | [`OpenHandle::rewrap_to`] and [`Rewrap`] |
 //! | what a message says about itself, without a key | [`MessageStart::header`] |
 //! | keys in a service of your own | [`provider::KeyProvider`] |
 //!
@@ -86,7 +87,7 @@
 //! | chunk | 16 KiB of a body's plaintext, sealed as one |
 //! | record | one sealed field or row, under a record key |
 //! | key envelope | a message without content that keeps one data key |
-//! | rewrap | new recipients for the same data key, body untouched (a later release) |
+//! | rewrap | new recipients for the same data key, body untouched |
 //! | re-seal | a new data key, and the data sealed again |
 
 mod crypto;
@@ -110,7 +111,7 @@ pub use async_trait::async_trait;
 
 pub use self::error::{
     Category, ContextError, OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, RecordError,
-    SealError, UnavailableKeys,
+    RewrapError, SealError, UnavailableKeys,
 };
 pub use self::format::{
     Kind, Layout,
@@ -119,8 +120,9 @@ pub use self::format::{
     stanza::{Recipient, RecipientType},
 };
 pub use self::front::{
-    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, RowKey,
-    SealHandle, SealOptions, Sealer,
+    Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, Rewrap,
+    RewrapMethod, RewrapOptions, RewrapOutcome, RewrapReport, RewrapSummary, RowKey, SealHandle, SealOptions,
+    Sealer,
 };
 pub use self::secret::{DataKey, Opened};
 

@@ -6,13 +6,14 @@
 
 mod build;
 mod prefix;
+mod rewrap;
 mod verify;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use self::prefix::Prefix;
 pub(crate) use self::prefix::core as core_of;
-pub(crate) use self::{build::build, verify::VerifiedSlots};
+pub(crate) use self::{build::build, rewrap::SlotEdit, verify::VerifiedSlots};
 use super::{
     Kind, Layout,
     body::{EMPTY_BODY_LEN, plaintext_len},
@@ -182,11 +183,11 @@ impl Header {
         Ok((bound, claimed_reference))
     }
 
-    /// The slots to try, by descending generation, the first slot first on a tie.
+    /// The slots to try with their places, by descending generation, the first slot first on a tie.
     ///
     /// A bad slot is a fault only if there is no well-formed one.
-    pub(crate) fn usable_slots(&self) -> Result<Vec<&ParsedSlot>, OpenError> {
-        let mut usable: Vec<&ParsedSlot> = self.parsed_slots().map(|(_, slot)| slot).collect();
+    pub(crate) fn usable_slots(&self) -> Result<Vec<(usize, &ParsedSlot)>, OpenError> {
+        let mut usable: Vec<_> = self.parsed_slots().collect();
         if usable.is_empty() {
             // fmt: S-6, S-7
             let fault = self
@@ -196,7 +197,7 @@ impl Header {
             return Err(fault.map_or(OpenError::Malformed("the header has no recipients"), OpenError::from));
         }
         // fmt: O-7: the sort is stable.
-        usable.sort_by_key(|slot| std::cmp::Reverse(slot.generation()));
+        usable.sort_by_key(|(_, slot)| std::cmp::Reverse(slot.generation()));
         Ok(usable)
     }
 
@@ -229,8 +230,13 @@ impl Header {
     }
 
     fn slot_bytes(&self, index: usize) -> &[u8] {
+        &self.bytes[self.slot_range(index)]
+    }
+
+    /// Where a slot stands in the header.
+    fn slot_range(&self, index: usize) -> Range<usize> {
         let start = self.before_slots().len() + index * self.prefix.slot_len;
-        &self.bytes[start..start + self.prefix.slot_len]
+        start..start + self.prefix.slot_len
     }
 }
 

@@ -116,7 +116,7 @@ impl OpenHandle {
         let (header, body_start, tag) = parse_envelope(envelope, self.options.max_header_len)?;
         let accept = self.options.accept_stored_context;
         let (bound, reference) = header.bind_envelope(context, Role::Record, reference, accept)?;
-        let unwrapped = unwrap(&*self.provider, &header, &bound, &body_start, &self.options).await?;
+        let unwrapped = unwrap(&[&*self.provider], &header, &bound, &body_start, &self.options).await?;
         // fmt: E-7
         unwrapped.verify_empty_body(tag)?;
         // fmt: E-8: the data key goes no further than this.

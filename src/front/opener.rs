@@ -73,7 +73,7 @@ impl OpenHandle {
             check_plaintext_len(plaintext_len(*len)?, &self.options)?;
         }
         let bound = header.bind(context, self.options.accept_stored_context)?;
-        let unwrapped = unwrap(&*self.provider, header, &bound, body_start, &self.options).await?;
+        let unwrapped = unwrap(&[&*self.provider], header, &bound, body_start, &self.options).await?;
         Ok(Opener {
             cipher: ChunkCipher::new(&unwrapped.body),
             report: unwrapped.report(),
@@ -183,19 +183,34 @@ fn open_chunks(cipher: &ChunkCipher, sealed: &[u8], plaintext: &mut [u8]) -> Res
 pub(super) struct Unwrapped {
     pub(super) key: DataKey,
     body: BodyKeys,
-    opened_by: RecipientName,
-    slots: VerifiedSlots,
+    /// The recipient whose wrap was it, and the place of its slot.
+    pub(super) opened_by: Recipient,
+    pub(super) opened_in: usize,
+    pub(super) slots: VerifiedSlots,
 }
 
 impl Unwrapped {
     fn report(&self) -> OpenReport {
         OpenReport {
             plaintext_len: 0,
-            opened_by: self.opened_by.clone(),
+            opened_by: self.opened_by_name(),
             generation: self.slots.generation,
             degraded: self.slots.degraded,
             unfinished_rewrap: self.slots.unfinished_rewrap,
         }
+    }
+
+    // fmt: O-15
+    fn of_generation(self, least: u32) -> Result<Self, OpenError> {
+        if self.slots.generation < least {
+            return Err(OpenError::Tampered("the header is of an older generation than asked for"));
+        }
+        Ok(self)
+    }
+
+    // fmt: Z-12
+    pub(super) fn opened_by_name(&self) -> RecipientName {
+        RecipientName::new(self.opened_by.recipient_type(), self.opened_by.id_lossy())
     }
 
     /// Opens the one chunk of a key envelope, which is empty: shows that the envelope ends where it should.
@@ -205,9 +220,9 @@ impl Unwrapped {
     }
 }
 
-/// Steps 3 to 6 of opening: slots, keys, commitment, header MAC.
+/// Steps 3 to 6 of opening: slots, keys, commitment, header MAC. Each stanza is shown to all of `providers` in turn.
 pub(super) async fn unwrap(
-    provider: &dyn KeyProvider,
+    providers: &[&dyn KeyProvider],
     header: &Header,
     bound: &BoundContext,
     body_start: &[u8; BODY_START_LEN],
@@ -216,7 +231,7 @@ pub(super) async fn unwrap(
     let wrap_context = WrapContext::new(header.core(), bound.pairs().iter().cloned());
     let mut tally = Tally::default();
     // fmt: O-6, O-7
-    for slot in header.usable_slots()? {
+    for (place, slot) in header.usable_slots()? {
         let mut tried = 0;
         for recipient in slot.recipients() {
             // fmt: M-3
@@ -228,26 +243,20 @@ pub(super) async fn unwrap(
             if !recipient.names_a_key() {
                 continue;
             }
-            let key = match provider.unwrap_data_key(recipient, &wrap_context).await {
-                Ok(None) => {
-                    tally.not_ours(recipient);
-                    continue;
+            let mut is_ours = false;
+            for provider in providers {
+                let answer = provider.unwrap_data_key(recipient, &wrap_context).await;
+                is_ours |= !matches!(answer, Ok(None));
+                let Some(key) = tally.take_key(answer, recipient) else { continue };
+                match confirm(key, recipient, place, header, bound, body_start)? {
+                    Some(found) => return found.of_generation(options.min_generation),
+                    None => tally.other_context = true,
                 }
-                Ok(Some(key)) => key,
-                Err(error) => {
-                    tried += 1;
-                    tally.failed(recipient, error);
-                    continue;
-                }
-            };
-            tried += 1;
-            match confirm(key, recipient, header, bound, body_start)? {
-                // fmt: O-15
-                Some(found) if found.slots.generation < options.min_generation => {
-                    return Err(OpenError::Tampered("the header is of an older generation than asked for"));
-                }
-                Some(found) => return Ok(found),
-                None => tally.other_context = true,
+            }
+            if is_ours {
+                tried += 1;
+            } else {
+                tally.not_ours(recipient);
             }
         }
     }
@@ -258,6 +267,7 @@ pub(super) async fn unwrap(
 fn confirm(
     key: DataKey,
     recipient: &Recipient,
+    opened_in: usize,
     header: &Header,
     bound: &BoundContext,
     body_start: &[u8; BODY_START_LEN],
@@ -270,9 +280,7 @@ fn confirm(
         return Ok(None);
     }
     let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
-    // fmt: Z-12
-    let opened_by = RecipientName::new(recipient.recipient_type(), recipient.id_lossy());
-    Ok(Some(Unwrapped { body, opened_by, slots, key }))
+    Ok(Some(Unwrapped { body, opened_by: recipient.clone(), opened_in, slots, key }))
 }
 
 /// What came of the stanzas that did not open the message.
@@ -287,6 +295,18 @@ struct Tally {
 impl Tally {
     fn not_ours(&mut self, recipient: &Recipient) {
         self.attempts.push(RecipientAttempt::new(recipient.recipient_type().0, recipient.id_lossy(), None));
+    }
+
+    /// The key that a provider gave, if it did.
+    fn take_key(
+        &mut self,
+        answer: Result<Option<DataKey>, ProviderError>,
+        recipient: &Recipient,
+    ) -> Option<DataKey> {
+        answer.unwrap_or_else(|error| {
+            self.failed(recipient, error);
+            None
+        })
     }
 
     fn failed(&mut self, recipient: &Recipient, error: ProviderError) {

@@ -20,5 +20,6 @@ mod limits;
 mod ranges;
 mod readme;
 mod records;
+mod rewrap;
 mod roundtrip;
 mod structure;

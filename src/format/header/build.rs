@@ -16,11 +16,24 @@ use crate::{
     secret::Secret,
 };
 
-/// A new header with all recipients in its first slot, generation 1.
+/// The header of a new message: all recipients in its first slot, generation 1.
 ///
 /// Recipients that do not fit, that no reader would take, or that a key envelope must not have are refused here,
 /// before anything is written.
 pub(crate) fn build(
+    kind: Kind,
+    layout: Layout,
+    bound: &BoundContext,
+    recipients: &[Recipient],
+    mac_key: &Secret<64>,
+    body_start: &[u8; BODY_START_LEN],
+) -> Result<Vec<u8>, SealError> {
+    build_generation(FIRST_GENERATION, kind, layout, bound, recipients, mac_key, body_start)
+}
+
+/// As [`build`], for a body that has had headers before.
+pub(super) fn build_generation(
+    generation: u32,
     kind: Kind,
     layout: Layout,
     bound: &BoundContext,
@@ -36,7 +49,7 @@ pub(crate) fn build(
     header.extend_from_slice(stored);
     let slot_at = header.len();
     // fmt: S-8: the second slot, where there is one, stays all zero.
-    slot::encode(FIRST_GENERATION, recipients, prefix.slot_len, &mut header);
+    slot::encode(generation, recipients, prefix.slot_len, &mut header);
     let mac_at = header.len() - MAC_LEN;
     let mac = slot_mac(mac_key, &header[..slot_at], &header[slot_at..mac_at], body_start);
     header[mac_at..].copy_from_slice(&mac);
@@ -56,8 +69,7 @@ fn lay_out(
     if kind == Kind::KeyEnvelope && layout != Layout::Compact {
         return Err(SealError::Usage("a key envelope has the compact layout"));
     }
-    let needed = SLOT_OVERHEAD + recipients.iter().map(Recipient::stanza_len).sum::<usize>();
-    let needed = needed.next_multiple_of(SLOT_LEN_UNIT).max(MIN_SLOT_LEN);
+    let needed = slot_len_for(recipients);
     let (slot_len, slot_count, pad_len) = match layout {
         // fmt: L-1, L-3
         Layout::Compact | Layout::Detached => (needed, 1, 0),
@@ -76,8 +88,14 @@ fn lay_out(
     Ok(Prefix { kind, context_len, slot_len, slot_count, detached, pad_len })
 }
 
+/// Bytes of the shortest slot that holds these recipients.
+pub(super) fn slot_len_for(recipients: &[Recipient]) -> usize {
+    let needed = SLOT_OVERHEAD + recipients.iter().map(Recipient::stanza_len).sum::<usize>();
+    needed.next_multiple_of(SLOT_LEN_UNIT).max(MIN_SLOT_LEN)
+}
+
 /// Refuses what a reader would refuse, each for its own reason.
-fn check_recipients(kind: Kind, recipients: &[Recipient]) -> Result<(), SealError> {
+pub(super) fn check_recipients(kind: Kind, recipients: &[Recipient]) -> Result<(), SealError> {
     let at_most = |what, found: usize, limit: usize| {
         if found > limit { Err(SealError::LimitExceeded { what, limit: limit as u64 }) } else { Ok(()) }
     };

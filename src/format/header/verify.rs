@@ -18,6 +18,10 @@ use crate::{
 pub(crate) struct VerifiedSlots {
     /// The generation of the header: the highest valid slot's.
     pub(crate) generation: u32,
+    /// Which slot that is, by its place.
+    pub(crate) active: usize,
+    /// The places of all valid slots.
+    pub(crate) valid: Vec<usize>,
     /// Its recipients.
     pub(crate) recipients: Vec<Recipient>,
     /// A slot beside it is bad, or its MAC does not verify: a rewrap was torn, or somebody damaged it.
@@ -33,13 +37,9 @@ impl Header {
         mac_key: &Secret<64>,
         body_start: &[u8; BODY_START_LEN],
     ) -> Result<VerifiedSlots, OpenError> {
-        let is_valid = |index: usize| {
-            let (covered, mac) = self.slot_bytes(index).split_at(self.prefix.slot_len - MAC_LEN);
-            // fmt: N-5
-            crypto::equal(&slot_mac(mac_key, self.before_slots(), covered, body_start), mac)
-        };
         // fmt: O-11
-        let valid: Vec<_> = self.parsed_slots().filter(|&(index, _)| is_valid(index)).collect();
+        let parsed = self.parsed_slots();
+        let valid: Vec<_> = parsed.filter(|&(index, _)| self.is_valid(index, mac_key, body_start)).collect();
         // fmt: O-12
         if let [(a, first), (b, second)] = valid[..] {
             if first.generation() == second.generation() && self.slot_bytes(a) != self.slot_bytes(b) {
@@ -47,17 +47,30 @@ impl Header {
             }
         }
         // fmt: O-13: the first of equals, which are the same bytes.
-        let Some((_, active)) = valid.iter().rev().max_by_key(|(_, slot)| slot.generation()) else {
+        let Some(&(place, active)) = valid.iter().rev().max_by_key(|(_, slot)| slot.generation()) else {
             return Err(OpenError::Tampered("the header's MAC does not verify"));
         };
         // fmt: O-14
         let filled = self.slots.iter().filter(|slot| !matches!(slot, Slot::Empty)).count();
         Ok(VerifiedSlots {
             generation: active.generation(),
+            active: place,
+            valid: valid.iter().map(|&(place, _)| place).collect(),
             recipients: active.recipients().to_vec(),
             degraded: filled > valid.len(),
             unfinished_rewrap: valid.len() > 1,
         })
+    }
+
+    /// Whether any slot is genuine, be the header as a whole acceptable or not.
+    pub(crate) fn has_valid_slot(&self, mac_key: &Secret<64>, body_start: &[u8; BODY_START_LEN]) -> bool {
+        self.parsed_slots().any(|(index, _)| self.is_valid(index, mac_key, body_start))
+    }
+
+    fn is_valid(&self, index: usize, mac_key: &Secret<64>, body_start: &[u8; BODY_START_LEN]) -> bool {
+        let (covered, mac) = self.slot_bytes(index).split_at(self.prefix.slot_len - MAC_LEN);
+        // fmt: N-5
+        crypto::equal(&slot_mac(mac_key, self.before_slots(), covered, body_start), mac)
     }
 }
 

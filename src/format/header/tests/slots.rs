@@ -61,7 +61,7 @@ fn summary(header: &Header) -> Result<(u32, String, bool, bool), Category> {
 
 fn ids(header: &Header) -> Vec<String> {
     let usable = header.usable_slots().expect("one parses");
-    usable.iter().map(|slot| slot.recipients()[0].id_lossy()).collect()
+    usable.iter().map(|(_, slot)| slot.recipients()[0].id_lossy()).collect()
 }
 
 #[test]
