@@ -11,6 +11,8 @@ mod record_key;
 mod rewrap;
 mod sealer;
 mod start;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -20,7 +22,7 @@ pub use self::{
     record_key::{Cell, RecordKey, RecordOptions, RowKey},
     rewrap::{Rewrap, RewrapMethod, RewrapOptions, RewrapOutcome, RewrapReport, RewrapSummary},
     sealer::Sealer,
-    start::MessageStart,
+    start::{MessageStart, StartReader},
 };
 use crate::{
     error::{OpenError, SealError},

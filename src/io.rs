@@ -13,9 +13,13 @@
 
 mod atomic_file;
 mod blocking;
+#[cfg(feature = "tokio")]
+mod bytes_stream;
 mod header_file;
 mod random_access;
 mod source;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 pub use self::{
     atomic_file::AtomicFile,
@@ -23,10 +27,17 @@ pub use self::{
     random_access::{RangeReader, SeekReader},
     source::ReadAt,
 };
+#[cfg(feature = "tokio")]
+pub use self::{
+    bytes_stream::{OpenStream, SealStream, StreamRest},
+    tokio::{AsyncOpenReader, AsyncSealWriter, AsyncSeekReader},
+};
 
 pub(crate) use self::atomic_file::disk::RealDisk;
 pub(crate) use self::blocking::{unwrap_open_error, unwrap_seal_error};
 pub(crate) use self::header_file::{Access, HeaderFile, disk::HeaderDisk};
+#[cfg(feature = "tokio")]
+pub(crate) use self::tokio::{poll_read_into, seek_async};
 use crate::format::stanza::RecipientType;
 
 /// What a finished message consists of.

@@ -122,7 +122,7 @@ pub use self::format::{
 pub use self::front::{
     Cell, Kuvert, MessageStart, OpenHandle, OpenOptions, Opener, RecordKey, RecordOptions, Rewrap,
     RewrapMethod, RewrapOptions, RewrapOutcome, RewrapReport, RewrapSummary, RowKey, SealHandle, SealOptions,
-    Sealer,
+    Sealer, StartReader,
 };
 pub use self::secret::{DataKey, Opened};
 

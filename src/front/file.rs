@@ -78,7 +78,7 @@ impl OpenHandle {
     ) -> Result<OpenReport, OpenError> {
         let mut source = open_regular(from.as_ref())?;
         AtomicFile::check(to.as_ref(), self.options.replace_existing)?;
-        let start = MessageStart::read_seekable_within(&mut source, self.options.max_header_len)?;
+        let start = MessageStart::within(self.options.max_header_len).read_seekable(&mut source)?;
         let opener = self.opener(start, context).await?;
         let mut reader = opener.into_seekable(source)?;
         if self.options.verify_first {

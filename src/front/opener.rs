@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{Cursor, Read, Seek},
+    io::{Read, Seek},
 };
 
 use super::{MessageStart, OpenHandle, OpenOptions};
@@ -40,8 +40,7 @@ impl OpenHandle {
         message: &[u8],
         context: &EncryptionContext,
     ) -> Result<Opened<Vec<u8>>, OpenError> {
-        let start =
-            MessageStart::read_seekable_within(&mut Cursor::new(message), self.options.max_header_len)?;
+        let start = MessageStart::within(self.options.max_header_len).parse(message)?;
         let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
         let opener = self.opener(start, context).await?;
         let len = opener.checked_len(message.len() - chunks)?;
@@ -112,6 +111,17 @@ impl Opener {
     /// Opens from `reader`, which stands on the first chunk, in order.
     pub fn into_reader<R: Read>(self, reader: R) -> OpenReader<R> {
         OpenReader::new(reader, self.cipher, self.report)
+    }
+
+    /// What opens the chunks, and what is known of the message.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_cipher(self) -> (ChunkCipher, OpenReport) {
+        (self.cipher, self.report)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn options(&self) -> &OpenOptions {
+        &self.options
     }
 
     /// Opens from `reader`, which stands on the first chunk, at any position.

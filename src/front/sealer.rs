@@ -171,12 +171,18 @@ impl Sealer {
     ///
     /// With [`Layout::Detached`] that is the body; store [`header`](Self::header) first.
     pub fn into_writer<W: Write>(self, writer: W) -> SealWriter<W> {
+        let (machine, report) = self.into_machine();
+        SealWriter::new(writer, machine, report)
+    }
+
+    /// The machine that seals the body, with the header to go out before it, and the report as far as it is known.
+    pub(super) fn into_machine(self) -> (SealMachine, SealReport) {
         let mut head = Vec::with_capacity(self.head_len());
         if self.layout != Layout::Detached {
             head.extend_from_slice(&self.header);
         }
         head.extend_from_slice(&self.body_start);
-        SealWriter::new(writer, SealMachine::new(self.cipher, head, self.fork_generation), self.report)
+        (SealMachine::new(self.cipher, head, self.fork_generation), self.report)
     }
 
     /// Seals `plaintext` into `message`, which must have [`message_len`](Self::message_len) bytes: from slice to

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, IoSlice, IoSliceMut, Read, Write},
 };
 
-use super::{OpenReport, SealReport};
+use super::{OpenReport, SealReport, random_access::position::Open};
 use crate::{
     error::{OpenError, SealError},
     format::body::body_len,
@@ -298,9 +298,6 @@ pub(super) trait Fill: BufRead {
     /// Reads and lets `open` open until there is plaintext; `None` at the end of the message.
     fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>>;
 }
-
-/// [`OpenMachine::open_next`] or [`OpenMachine::open_all`].
-pub(super) type Open = fn(&mut OpenMachine, &ChunkCipher) -> Result<(), OpenError>;
 
 /// Copies from machine to writer until the end, and leaves the plaintext nowhere else.
 pub(super) fn copy_plaintext<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>

@@ -172,7 +172,7 @@ impl Rewrap {
     ) -> Result<RewrapReport, RewrapError> {
         let mut file = HeaderFile::open(disk, path, Access::Change)?;
         let limit = self.opening.options.max_header_len;
-        let start = match MessageStart::read_seekable_within(&mut file.reader(), limit) {
+        let start = match MessageStart::within(limit).read_seekable(&mut file.reader()) {
             Ok(start) => start,
             Err(error) => return Err(beside_side_copy(&file, error)),
         };
@@ -240,7 +240,7 @@ impl Rewrap {
         }
         disk.check_target(to, replace)?;
         let limit = self.opening.options.max_header_len;
-        let start = MessageStart::read_seekable_within(&mut file.reader(), limit)?;
+        let start = MessageStart::within(limit).read_seekable(&mut file.reader())?;
         file.expect(start.header.as_bytes(), &start.body_start);
         let plan = self.copying().plan_for(&start, context).await?;
         let mut header = start.header.as_bytes().to_vec();

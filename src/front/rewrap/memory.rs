@@ -1,7 +1,5 @@
 //! Rewrapping what is in memory: messages, detached headers, key envelopes.
 
-use std::io::Cursor;
-
 use super::{Rewrap, RewrapReport, plan::Plan};
 use crate::{
     error::RewrapError,
@@ -36,7 +34,7 @@ impl Rewrap {
         context: &EncryptionContext,
     ) -> Result<(Vec<u8>, RewrapReport), RewrapError> {
         let limit = self.opening.options.max_header_len;
-        let start = MessageStart::read_seekable_within(&mut Cursor::new(message), limit)?;
+        let start = MessageStart::within(limit).parse(message)?;
         let plan = self.plan_for(&start, context).await?;
         let (header, body) = message.split_at(start.header.as_bytes().len());
         Ok(plan.finish(header, body))
