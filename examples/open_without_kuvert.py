@@ -27,6 +27,7 @@ import hmac
 import os
 import re
 import sys
+from functools import partial
 from struct import unpack
 
 from cryptography.cobblestone import Cobblestone256Decryptor
@@ -214,15 +215,20 @@ class Opener:
         self.degraded = bool(faults)
         return sorted(good, key=lambda slot: -slot[0])
 
+    def matching(self, stanzas, keys):
+        """The stanzas that keys of ours can unwrap, each with how."""
+        ours = [stanza for stanza in stanzas if stanza[0] == 0x0001 and stanza[1] in keys]
+        return [(kind, name, wrap, partial(aes_key_unwrap_with_padding, keys[name])) for kind, name, _, wrap in ours]
+
     def unwrap(self, slots, keys):
         """Steps 4 and 5: the data key of the first stanza whose key fits the commitment."""
         info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + self.body_start[:24] + self.cobblestone_context
         unwrapped = False
         for _, _, stanzas in slots:
-            for kind, name, _, wrap in [s for s in stanzas if s[0] == 0x0001 and s[1] in keys][:4]:
+            for kind, name, wrap, unwrap in self.matching(stanzas, keys)[:4]:
                 self.calls += 1
                 try:
-                    key = aes_key_unwrap_with_padding(keys[name], wrap)
+                    key = unwrap(wrap)
                 except (InvalidUnwrap, ValueError):
                     continue
                 unwrapped = unwrapped or len(key) == 32

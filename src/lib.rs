@@ -96,6 +96,7 @@ mod executor;
 mod fork;
 mod format;
 mod front;
+mod join;
 mod record_cipher;
 mod secret;
 mod stream;

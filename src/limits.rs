@@ -44,6 +44,10 @@ pub const MAX_ID_LEN: usize = 2048;
 pub const MAX_PARAMS_LEN: usize = 1024;
 /// Bytes of a stanza's wrapped key (at least 1).
 pub const MAX_WRAP_LEN: usize = 6144;
+/// Shares of an all-of: one would be no split, and more than eight custodians meet nowhere.
+pub const MIN_SHARES: usize = 2;
+/// Shares of an all-of, at most.
+pub const MAX_SHARES: usize = 8;
 /// Bytes that a record adds to its plaintext: 1 + 8 + 24 + 16.
 pub const RECORD_OVERHEAD: usize = 49;
 /// Bytes of plaintext in a record, by format.

@@ -1,9 +1,10 @@
 //! Key providers: what gives, wraps and unwraps data keys, and the contract for those who write one.
 //!
 //! Floor 4: knows recipients and data keys, and never sees plaintext, a header or a stream. The built-in
-//! provider is [`MemoryProvider`], over wrapping keys in memory or in a key file; how to choose and run
-//! providers is a section of the [operations manual](crate::manual::operations).
+//! provider is [`MemoryProvider`], over wrapping keys in memory or in a key file; [`AllOf`] splits custody among
+//! several. How to choose and run providers is a section of the [operations manual](crate::manual::operations).
 
+mod all_of;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod describe;
@@ -17,6 +18,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 
+pub use self::all_of::AllOf;
 pub use self::describe::{Health, KeyInfo, ProviderInfo};
 pub use self::key_file::{KeyFile, KeyFileError, LineFault};
 pub use self::memory::MemoryProvider;

@@ -9,6 +9,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "vector_runner/custody.rs"]
+mod custody;
 #[path = "vector_runner/encode.rs"]
 mod encode;
 #[path = "vector_runner/file.rs"]

@@ -3,6 +3,7 @@
 //! Floor 2. It knows how every type looks on the wire and what is impossible for it; what the bytes mean to a
 //! key service is the provider's business. Section "Stanza" of the [format](crate::manual::format).
 
+pub(crate) mod all_of;
 mod rules;
 
 use std::fmt;
@@ -210,6 +211,8 @@ fn take_unchecked(input: &mut &[u8]) -> Result<Recipient, &'static str> {
     Ok(Recipient::new(RecipientType(field(0)), id, params, wrap))
 }
 
+/// Bytes of a 32-byte key under AES-KWP.
+const KWP_LEN: usize = 40;
 /// Bytes of a stanza before its id: type, flags, three lengths, reserved.
 pub(crate) const STANZA_START_LEN: usize = 12;
 

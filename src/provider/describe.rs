@@ -3,7 +3,7 @@
 //! Nothing here may hold a secret: it is meant for logs and status pages.
 
 use crate::error::ProviderError;
-use crate::format::stanza::RecipientType;
+use crate::format::stanza::{Recipient, RecipientType};
 
 /// What a provider is and can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,11 @@ impl KeyInfo {
         self
     }
 
+    /// Whether a recipient names this key, by its type and id.
+    pub(super) fn names(&self, recipient: &Recipient) -> bool {
+        self.recipient_type == recipient.recipient_type() && self.id.as_bytes() == recipient.id()
+    }
+
     /// Says whether new data keys are wrapped under it.
     #[must_use]
     pub const fn with_sealing(mut self, seals: bool) -> Self {
@@ -117,6 +122,10 @@ impl Health {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.problems.is_empty()
+    }
+
+    pub(super) fn into_problems(self) -> Vec<ProviderError> {
+        self.problems
     }
 
     /// What does not work.

@@ -39,13 +39,14 @@ def kwp(m, key=KEY, name=None, dek=None):
     return w.stanza(w.KWP, name, b"", w.wrap_key(KEYS[key], m.dek if dek is None else dek))
 
 
-def add(name, comment, data, kind="message", expect="ok", keys=(KEY,), context=None, lines=(), **fields):
+def add(name, comment, data, kind="message", expect="ok", keys=(KEY,), members=(), context=None, lines=(), **fields):
     """Writes a case down. `context` is what is presented; names of `fields` have hyphens in the file; `lines` are as
     they stand there."""
     assert name not in VECTORS, name
     text = [("comment", part) for part in comment.split("\n")]
     text += [("kind", kind), ("expect", expect)]
     text += [("key", key_line(key)) for key in keys]
+    text += [("member", key_line(key)) for key in members]
     for pair_name, value in (context.items() if isinstance(context, dict) else context or []):
         text.append(pair_line(pair_name, value))
     for field, value in fields.items():

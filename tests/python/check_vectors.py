@@ -3,12 +3,12 @@
 import hashlib
 import io
 
-from strict_reader import Failure, check_stanza, reader
+from strict_reader import Failure, Opener, check_stanza, reader
 from vector_file import Vector
 
 
-def keys_of(vector):
-    lines = vector.all("key")
+def keys_of(vector, field="key"):
+    lines = vector.all(field)
     return reader.parse_key_file("\n".join(lines).encode()) if lines else {}
 
 
@@ -30,8 +30,9 @@ def open_message(vector, is_stream):
         return source.read(length)
 
     def run():
-        opener = reader.Opener.__new__(reader.Opener)
+        opener = Opener.__new__(Opener)
         opener.calls = 0
+        opener.members = keys_of(vector, "member")
         made.append(opener)
         opener.__init__(
             read,

@@ -12,6 +12,7 @@ import sys
 import traceback
 
 import cases
+import cases_all_of
 import cases_body
 import cases_envelopes
 import cases_header
@@ -24,6 +25,16 @@ from check_vectors import check
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "vectors"
+MODULES = (
+    cases_ok,
+    cases_header,
+    cases_slots,
+    cases_body,
+    cases_envelopes,
+    cases_records,
+    cases_texts,
+    cases_all_of,
+)
 MANUAL = ROOT / "src" / "manual" / "format.md"
 
 
@@ -31,7 +42,7 @@ def main(words):
     if "--example" in words:
         print(worked_example.make(), end="")
         return 0
-    for module in (cases_ok, cases_header, cases_slots, cases_body, cases_envelopes, cases_records, cases_texts):
+    for module in MODULES:
         module.make()
     faults = []
     worked_example.check_primitives()

@@ -42,6 +42,15 @@ def check_wrap(kind, length):
     require(kind not in RSA or (256 <= length <= 1024 and length % 8 == 0), "an RSA wrap")
 
 
+def parse_all_of(wrap):
+    nested = Bytes(wrap)
+    count = nested.take(1)[0]
+    require(2 <= count <= 8, "2 to 8 members")
+    members = [reader.parse_stanza(nested) for _ in range(count)]
+    require(len(nested.left) == 40, "the wrap after the members")
+    return members, count, nested.left
+
+
 def check_stanza(stanza, kind_of_header):
     kind, name, params, wrap = stanza
     only_public = kind in RSA
@@ -56,11 +65,7 @@ def check_stanza(stanza, kind_of_header):
         check_name(kind, name, params)
         check_wrap(kind, len(wrap))
     if kind == ALL_OF:
-        nested = Bytes(wrap)
-        count = nested.take(1)[0]
-        require(2 <= count <= 8, "2 to 8 members")
-        members = [reader.parse_stanza(nested) for _ in range(count)]
-        require(len(nested.left) == 40, "the wrap after the members")
+        members, count, _ = parse_all_of(wrap)
         for member in members:
             require(member[0] not in (PARENT, ALL_OF, PENDING), "a type that cannot be a member")
             check_name(*member[:3])
@@ -69,3 +74,35 @@ def check_stanza(stanza, kind_of_header):
         only_public = all(member[0] in RSA for member in members)
     refused = kind_of_header == reader.ENVELOPE and (only_public or kind == PARENT)
     require(not refused, "a key envelope for somebody who can only wrap")
+
+
+class Opener(reader.Opener):
+    """The example's, with an all-of of AES keys (section 15) that are given as `members`, by name."""
+
+    members = {}
+
+    def matching(self, stanzas, keys):
+        alone = {id(stanza): found for stanza in stanzas for found in super(Opener, self).matching([stanza], keys)}
+        found = []
+        for stanza in stanzas:
+            if id(stanza) in alone:
+                found.append(alone[id(stanza)])
+            elif stanza[0] == ALL_OF and self.is_configured(stanza[3]):
+                found.append((ALL_OF, b"", stanza[3], self.unwrap_all_of))
+        return found
+
+    def is_configured(self, wrap):
+        """Exactly our members, in any order."""
+        shares, _, _ = parse_all_of(wrap)
+        return len(shares) == len(self.members) and {share[:2] for share in shares} == {
+            (0x0001, name) for name in self.members
+        }
+
+    def unwrap_all_of(self, wrap):
+        shares, count, wrapped = parse_all_of(wrap)
+        together = bytes(32)
+        for _, name, _, share in shares:
+            share = reader.aes_key_unwrap_with_padding(self.members[name], share)
+            together = bytes(one ^ other for one, other in zip(together, share))
+        info = reader.label(b"all-of") + bytes([count]) + self.header[:12]
+        return reader.aes_key_unwrap_with_padding(reader.expand(together, info, 32), wrapped)

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kuvert::provider::MemoryProvider;
 use kuvert::{ContextError, EncryptionContext, OpenOptions};
 
 /// One vector: what it states, and its input.
@@ -66,12 +65,6 @@ impl Vector {
         self.fields.retain(|(found, _)| found != name);
         self.fields.push((name.to_owned(), value.to_owned()));
         self
-    }
-
-    /// The wrapping keys, in a provider that seals with the first.
-    pub fn provider(&self) -> MemoryProvider {
-        let text: Vec<&str> = self.all("key").collect();
-        MemoryProvider::from_key_file_text(&text.join("\n")).expect("a vector's keys are well formed")
     }
 
     /// What is presented. When opening, stored and required pairs are the same: both are used.
@@ -138,7 +131,7 @@ fn utf8(bytes: Vec<u8>) -> String {
 }
 
 /// Every name of section 17. A name that is not here is a vector of a later version.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 31] = [
     "kuvert-vector",
     "comment",
     "kind",
@@ -147,6 +140,7 @@ const FIELDS: [&str; 30] = [
     "before-key",
     "calls",
     "key",
+    "member",
     "context",
     "context-hex",
     "accept-stored",

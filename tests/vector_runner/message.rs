@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kuvert::blocking::Kuvert;
 use kuvert::io::OpenReport;
-use kuvert::provider::{Health, KeyProvider, MemoryProvider, ProviderInfo, WrapContext};
+use kuvert::provider::{Health, KeyProvider, ProviderInfo, WrapContext};
 use kuvert::{
     Category, DataKey, EncryptionContext, MessageStart, OpenError, Opener, ProviderError, Recipient,
 };
 use sha2::{Digest as _, Sha256};
 
+use super::custody::Keys;
 use super::file::Vector;
 use super::{Verdict, ensure};
 
@@ -77,7 +78,7 @@ pub fn run(vector: &Vector) -> Result<usize, String> {
 }
 
 fn run_way(vector: &Vector, way: Way, context: &EncryptionContext) -> Result<(), String> {
-    let counted = Arc::new(Counted { inner: vector.provider(), asked: AtomicUsize::new(0) });
+    let counted = Arc::new(Counted { inner: Keys::of(vector), asked: AtomicUsize::new(0) });
     let options = vector.options().with_lazy_length(matches!(way, Way::SeekLazy | Way::RangesLazy));
     let provider: Arc<dyn KeyProvider> = Arc::<Counted>::clone(&counted);
     let kuvert = Kuvert::from_arc(provider).with_open_options(options);
@@ -228,12 +229,12 @@ fn check_report(vector: &Vector, report: &OpenReport) -> Result<(), String> {
 /// The vector's keys, and how often one of them was asked: not how often somebody said "not mine".
 #[derive(Debug)]
 pub struct Counted {
-    inner: MemoryProvider,
+    inner: Keys,
     asked: AtomicUsize,
 }
 
 impl Counted {
-    pub fn new(inner: MemoryProvider) -> Arc<Self> {
+    pub fn new(inner: Keys) -> Arc<Self> {
         Arc::new(Self { inner, asked: AtomicUsize::new(0) })
     }
 

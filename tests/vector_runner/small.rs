@@ -9,6 +9,7 @@ use kuvert::{
     SealOptions,
 };
 
+use super::custody::Keys;
 use super::file::{Vector, hex};
 use super::message::{Counted, check_plaintext};
 use super::{Verdict, ensure};
@@ -120,7 +121,7 @@ pub fn key_file(vector: &Vector) -> Result<usize, String> {
 
 /// Loads the key, of the reference that is presented where one is.
 fn load(vector: &Vector, envelope: &[u8], reference: Option<&str>) -> (Result<RecordKey, OpenError>, usize) {
-    let counted = Counted::new(vector.provider());
+    let counted = Counted::new(Keys::of(vector));
     let provider: Arc<dyn KeyProvider> = Arc::<Counted>::clone(&counted);
     let kuvert = Kuvert::from_arc(provider).with_open_options(vector.options());
     let reference = reference.map(|hex| u64::from_str_radix(hex, 16).expect("16 hexadecimal digits"));

@@ -1,6 +1,6 @@
 //! What each recipient type requires of its id, parameters and wrap, for reader and writer alike.
 
-use super::{Recipient, RecipientType, take_unchecked};
+use super::{KWP_LEN, Recipient, RecipientType, all_of};
 
 /// Says what makes this recipient impossible for its type, if anything does. Unknown types are somebody else's.
 pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
@@ -13,7 +13,7 @@ pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
         RecipientType::RSA_OAEP_SHA256 | RecipientType::RSA_OAEP_SHA1 | RecipientType::AWS_KMS_RSA => {
             (256..=1024).contains(&wrap.len()) && wrap.len() % 8 == 0
         }
-        RecipientType::ALL_OF => return check_all_of(wrap),
+        RecipientType::ALL_OF => return all_of::parse(wrap).map(drop),
         RecipientType::PENDING => wrap[..] == [0],
         // fmt: Z-2
         _ => true,
@@ -31,8 +31,8 @@ pub(crate) fn check(recipient: &Recipient) -> Result<(), &'static str> {
 pub(crate) fn refused_in_envelope(recipient: &Recipient) -> bool {
     match recipient.recipient_type {
         RecipientType::PARENT_KEY => true,
-        RecipientType::ALL_OF => members(&recipient.wrap)
-            .is_ok_and(|members| members.iter().all(|member| is_public(member.recipient_type))),
+        RecipientType::ALL_OF => all_of::split(&recipient.wrap)
+            .is_ok_and(|wrap| wrap.shares.iter().all(|share| is_public(share.recipient_type))),
         RecipientType::PENDING => recipient
             .pending_for()
             .is_some_and(|wanted| is_public(wanted) || wanted == RecipientType::PARENT_KEY),
@@ -109,38 +109,3 @@ fn check_pending(id: &[u8], params: &[u8]) -> Result<(), &'static str> {
         wanted => check_name(wanted, id, params),
     }
 }
-
-fn check_all_of(wrap: &[u8]) -> Result<(), &'static str> {
-    let members = members(wrap)?;
-    for (i, member) in members.iter().enumerate() {
-        // fmt: A-2
-        if matches!(
-            member.recipient_type,
-            RecipientType::ALL_OF | RecipientType::PENDING | RecipientType::PARENT_KEY
-        ) {
-            return Err("a share of an all-of has a type that cannot be one");
-        }
-        check(member)?;
-        // fmt: A-3
-        let same_key =
-            |other: &Recipient| other.recipient_type == member.recipient_type && other.id == member.id;
-        if members[..i].iter().any(same_key) {
-            return Err("an all-of names one key twice");
-        }
-    }
-    Ok(())
-}
-
-/// The shares of an all-of, whose own rules are not checked yet.
-// fmt: A-1
-fn members(wrap: &[u8]) -> Result<Vec<Recipient>, &'static str> {
-    let (&count, mut rest) = wrap.split_first().ok_or("an all-of has no shares")?;
-    if !(2..=8).contains(&count) {
-        return Err("an all-of has 2 to 8 shares");
-    }
-    let members = (0..count).map(|_| take_unchecked(&mut rest)).collect::<Result<Vec<_>, _>>()?;
-    if rest.len() == KWP_LEN { Ok(members) } else { Err("an all-of ends in a wrapped key of 40 bytes") }
-}
-
-/// Bytes of a 32-byte key under AES-KWP.
-const KWP_LEN: usize = 40;

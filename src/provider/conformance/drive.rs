@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -181,34 +181,6 @@ pub(super) async fn by_clock<F: Future>(
             return None;
         }
     }
-}
-
-/// Waits for all futures, polled in one task.
-pub(super) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut slots: Vec<Slot<F>> = futures.into_iter().map(|future| Slot::Running(Box::pin(future))).collect();
-    poll_fn(|cx| {
-        let mut are_done = true;
-        for slot in &mut slots {
-            if let Slot::Running(future) = slot {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(output) => *slot = Slot::Done(output),
-                    Poll::Pending => are_done = false,
-                }
-            }
-        }
-        if are_done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    let output = |slot| match slot {
-        Slot::Done(output) => Some(output),
-        Slot::Running(_) => None,
-    };
-    slots.into_iter().filter_map(output).collect()
-}
-
-enum Slot<F: Future> {
-    Running(Pin<Box<F>>),
-    Done(F::Output),
 }
 
 fn ready<T>(poll: Poll<T>) -> Option<T> {
