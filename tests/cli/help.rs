@@ -2,7 +2,8 @@
 
 use crate::sandbox::Sandbox;
 
-pub(crate) const COMMANDS: [&str; 7] = ["keygen", "seal", "open", "verify", "inspect", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 9] =
+    ["keygen", "seal", "open", "verify", "inspect", "rewrap", "repair", "completions", "man"];
 
 #[test]
 fn every_command_explains_itself() {
@@ -44,6 +45,23 @@ fn no_line_that_we_broke_is_broken_again() {
             assert!(line.chars().count() <= 79, "{arguments:?}: {line}");
         }
     }
+}
+
+/// The usage of every command, word for word as the format's section on the command line has it.
+#[test]
+fn the_usage_is_the_manual_s() {
+    let sandbox = Sandbox::new();
+    let manual = include_str!("../../src/manual/format.md").split_once("## 16. Command line").unwrap().1;
+    let block = manual.split("```").nth(1).unwrap().trim_start_matches("text");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    let promised = words(block);
+    let mut shown = Vec::new();
+    for command in COMMANDS {
+        let help = sandbox.run(&[command, "--help"]);
+        let usage = help.text().split_once("Usage: ").unwrap().1.split_once("\n\n").unwrap().0.to_owned();
+        shown.push(words(&usage));
+    }
+    assert_eq!(shown.join(" "), promised);
 }
 
 #[test]

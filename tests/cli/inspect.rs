@@ -45,10 +45,11 @@ fn for_programs() {
     let expected = json!({
         "file": "sealed",
         "verified": false,
+        "side_copy": null,
         "claimed": {
             "kind": "message", "version": 1, "suite": 1, "layout": "compact",
             "header_bytes": len - 56 - 20_000 - 32, "message_bytes": len, "plaintext_bytes": 20_000,
-            "context": { "db": "shop" },
+            "context": { "db": "shop" }, "degraded": false, "unfinished_rewrap": false,
             "slots": [{ "state": "filled", "generation": 1, "recipients": [recipient] }],
         },
     });

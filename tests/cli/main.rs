@@ -14,7 +14,9 @@ mod help;
 mod inspect;
 mod interop;
 mod man;
+mod manual;
 mod outputs;
+mod rewrap;
 mod roundtrip;
 mod sandbox;
 #[cfg(unix)]

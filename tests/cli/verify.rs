@@ -51,10 +51,13 @@ fn json_has_one_object_a_file() {
     let ran = sandbox.run(&["verify", "--json", "-k", "k", "good", "damaged", "foreign-key"]);
     assert_eq!(ran.status.code(), Some(4));
     assert!(ran.err.is_empty(), "{ran:?}");
-    let objects: Vec<Value> = ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut objects: Vec<Value> =
+        ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let age = objects[0].as_object_mut().unwrap().remove("age_seconds");
+    assert!(age.unwrap().as_u64().unwrap() < 600);
     let good = serde_json::json!({
         "file": "good", "ok": true, "status": 0, "plaintext_bytes": 20_000, "generation": 1, "degraded": false,
-        "unfinished_rewrap": false, "opened_by": { "type": 1, "type_name": "aes-kwp", "id": "main" },
+        "unfinished_rewrap": false, "side_copy": null, "opened_by": { "type": 1, "type_name": "aes-kwp", "id": "main" },
     });
     assert_eq!(objects[0], good);
     for (object, (file, status, category)) in

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::failure::Failure;
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Open(OpenArguments),
     Verify(VerifyArguments),
     Inspect(InspectArguments),
+    Rewrap(RewrapArguments),
+    Repair(RepairArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -133,6 +135,60 @@ pub(crate) struct InspectArguments {
     #[arg(long)]
     pub(crate) keys: bool,
     /// What to inspect: sealed files, or the .kvh files of detached headers.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Replaces the keys that can open sealed files. The sealed data itself is neither read nor written.
+#[derive(Args)]
+#[command(override_usage = help::REWRAP.usage, after_help = help::REWRAP.after_help())]
+pub(crate) struct RewrapArguments {
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    /// A key file for the new key, which is its first one; repeats, and then each of them can open the files.
+    #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath, required_unless_present = "remove")]
+    pub(crate) to: Vec<OsString>,
+    /// Adds the new keys and keeps those that can open the files already.
+    #[arg(long, requires = "to", conflicts_with = "remove")]
+    pub(crate) add: bool,
+    /// Takes away the key with this id and keeps the others; repeats.
+    #[arg(long, value_name = "ID", conflicts_with = "to")]
+    pub(crate) remove: Vec<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArguments,
+}
+
+/// Adds the keys that were wanted when files were sealed and could not be reached then.
+#[derive(Args)]
+#[command(override_usage = help::REPAIR.usage, after_help = help::REPAIR.after_help())]
+pub(crate) struct RepairArguments {
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
+    /// A key file with the key that was wanted; repeats [default: the keys of -k].
+    #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
+    pub(crate) to: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArguments,
+}
+
+/// What `rewrap` and `repair` share.
+#[derive(Args)]
+pub(crate) struct ChangeArguments {
+    #[command(flatten)]
+    pub(crate) context: PresentedArguments,
+    /// The header's file, where it is detached; there must be one FILE, which is the body.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
+    /// Refuses a file that would have to be written anew because its header has no room, or only one slot.
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// Writes one JSON object a file, each on a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Says what was done to each file, where there are several.
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+    /// What to change: sealed files, or the .kvh files of detached headers whose bodies lie beside them.
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use kuvert::limits::{BODY_START_LEN, CHUNK_LEN, MAX_HEADER_LEN, SEALED_CHUNK_LEN, TAG_LEN};
-use kuvert::{Header, Layout, MessageStart, OpenError};
+use kuvert::{ClaimedSlot, Header, Layout, MessageStart, OpenError};
 
 use crate::args::InspectArguments;
 use crate::failure::{Failure, say};
@@ -52,6 +52,18 @@ impl Claims {
             Start::Message(start) => start.header(),
             Start::Envelope(header) => header,
         }
+    }
+
+    /// Whether one slot is damaged beside a good one.
+    fn is_degraded(&self) -> bool {
+        let mut slots = self.header().claimed_slots();
+        slots.any(|slot| matches!(slot, ClaimedSlot::Bad { .. }))
+    }
+
+    /// Whether two slots list keys, so that a rewrap is under way or was interrupted.
+    fn is_unfinished(&self) -> bool {
+        let filled = |slot: &ClaimedSlot<'_>| matches!(slot, ClaimedSlot::Filled { .. });
+        self.header().claimed_slots().filter(filled).count() > 1
     }
 
     /// Bytes of plaintext, if the file is whole. Follows from the length alone; a key envelope has none.

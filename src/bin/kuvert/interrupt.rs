@@ -1,11 +1,13 @@
 //! Nothing partial stays behind when a signal ends the program.
 //!
 //! A thread waits for the signals that ask a program to end, removes the temporary files that are registered, ends
-//! the command that is being sealed, and then lets the signal do what it would have done.
+//! the command that is being sealed, and then lets the signal do what it would have done. Work that is done file by
+//! file can ask for the first signal to wait until the file at hand is done.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What has to go if a signal comes.
@@ -21,6 +23,30 @@ pub(crate) fn watch() {
     #[cfg(unix)]
     unix::watch();
 }
+
+/// From now on the first signal waits for the file at hand, and [`asked`] tells of it; the next one ends the program at
+/// once.
+pub(crate) fn wait_for_files() {
+    STATE.store(WAITING, Ordering::SeqCst);
+}
+
+/// The signal that has come and waits for the file at hand to be done.
+pub(crate) fn asked() -> Option<i32> {
+    Some(STATE.load(Ordering::SeqCst)).filter(|state| *state > 0)
+}
+
+/// Ends the program as a signal does that did not have to wait.
+pub(crate) fn end_by(signal: i32) {
+    #[cfg(unix)]
+    unix::clean_up_and_end(signal);
+    #[cfg(not(unix))]
+    std::process::exit(signal);
+}
+
+/// Whether a signal is to wait, and then its number.
+static STATE: AtomicI32 = AtomicI32::new(AT_ONCE);
+const AT_ONCE: i32 = 0;
+const WAITING: i32 = -1;
 
 /// Creates a file that is removed if a signal comes, until the returned value is dropped.
 pub(crate) fn register<T>(
@@ -57,11 +83,15 @@ fn lock() -> MutexGuard<'static, Leftovers> {
 mod unix {
     use std::fs;
     use std::sync::PoisonError;
+    use std::sync::atomic::Ordering;
     use std::thread;
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
     use signal_hook::low_level::emulate_default_handler;
+
+    use super::{STATE, WAITING};
+    use crate::failure::warn;
 
     pub(super) fn watch() {
         let ignored = ignored_signals();
@@ -69,14 +99,19 @@ mod unix {
             [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0);
         let Ok(mut signals) = Signals::new(wanted) else { return };
         let wait = move || {
-            if let Some(signal) = signals.forever().next() {
-                clean_up_and_end(signal);
+            for signal in signals.forever() {
+                let waits =
+                    STATE.compare_exchange(WAITING, signal, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+                if !waits {
+                    clean_up_and_end(signal);
+                }
+                warn("stopping when the file at hand is done; the same signal again stops at once");
             }
         };
         drop(thread::Builder::new().name("signals".into()).spawn(wait));
     }
 
-    fn clean_up_and_end(signal: i32) {
+    pub(super) fn clean_up_and_end(signal: i32) {
         // Never given back: from here on nobody creates or renames a file that is on the list.
         let mut leftovers = super::lock();
         for path in leftovers.files.drain(..) {

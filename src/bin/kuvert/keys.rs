@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use kuvert::provider::{KeyProvider as _, MemoryProvider};
+use kuvert::provider::{KeyProvider, MemoryProvider};
 
 use crate::args::KeyArguments;
 use crate::failure::Failure;
@@ -11,6 +12,11 @@ use crate::names;
 
 /// The keys of all files that were given.
 pub(crate) fn load(arguments: &KeyArguments) -> Result<MemoryProvider, Failure> {
+    load_all(&given(arguments)?)
+}
+
+/// The keys as they were given with `-k`, or else by the environment; at least one.
+pub(crate) fn given(arguments: &KeyArguments) -> Result<Vec<OsString>, Failure> {
     let given = if arguments.key.is_empty() { from_environment() } else { arguments.key.clone() };
     if given.is_empty() {
         return Err(Failure::usage(
@@ -18,8 +24,19 @@ pub(crate) fn load(arguments: &KeyArguments) -> Result<MemoryProvider, Failure> 
         )
         .advise("'kuvert keygen -o KEYFILE' makes one"));
     }
-    let paths = given.iter().map(|key| key_path(key)).collect::<Result<Vec<_>, _>>()?;
+    Ok(given)
+}
+
+/// The keys of all these files, of which the first one seals.
+pub(crate) fn load_all(keys: &[OsString]) -> Result<MemoryProvider, Failure> {
+    let paths = keys.iter().map(|key| key_path(key)).collect::<Result<Vec<_>, _>>()?;
     Ok(MemoryProvider::from_key_files(paths)?)
+}
+
+/// A provider for each of these files: each is to be able to open.
+pub(crate) fn each(keys: &[OsString]) -> Result<Vec<Arc<dyn KeyProvider>>, Failure> {
+    let one = |key: &OsString| Ok(Arc::new(load_all(std::slice::from_ref(key))?) as Arc<dyn KeyProvider>);
+    keys.iter().map(one).collect()
 }
 
 /// The ids of the keys that were given, for messages about keys that were not.

@@ -19,7 +19,9 @@ mod names;
 mod open;
 mod output;
 mod progress;
+mod rewrap;
 mod seal;
+mod side_copy;
 mod source;
 mod terminal;
 mod verify;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+        Command::Rewrap(arguments) => rewrap::run(&arguments),
+        Command::Repair(arguments) => rewrap::repair(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use kuvert::blocking::OpenHandle;
-use kuvert::io::{RangeReader, SeekReader};
+use kuvert::io::{OpenReport, RangeReader, SeekReader};
 use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener};
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::output::Target;
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::terminal::TextOnly;
-use crate::{context, keys, names};
+use crate::{context, keys, names, side_copy};
 
 pub(crate) fn run(arguments: &OpenArguments) -> Result<(), Failure> {
     let target = Target::new(arguments.output.as_deref(), arguments.force)?;
@@ -64,32 +64,45 @@ impl<'a> Reading<'a> {
                 "there is nothing to open: name a file, or send one to standard input",
             ));
         }
-        let start =
-            read_start(&mut source, header).map_err(|failure| point_to_header(failure, path, header))?;
+        let start = read_start(&mut source, header).map_err(|failure| point_to_header(failure, path, header));
+        // Of a detached message, the header's file is the one that is rewrapped.
+        let rewrapped = header.or(path);
+        let with_copy =
+            |failure| rewrapped.iter().fold(failure, |failure, path| side_copy::point_to(failure, path));
+        let start = start.map_err(with_copy)?;
         let stored = Stored::of(start.header());
         let opener = self.handle.opener(start, &self.context).map_err(|error| {
             let failure = Failure::opening(&error, source.name());
-            let failure = context::explain(failure, &error, &stored, self.arguments);
-            match error {
-                OpenError::KeyUnavailable(_) => failure.advise(format!("keys given: {}", self.key_ids)),
-                _ => failure,
-            }
+            with_copy(self.explain(failure, &error, &stored))
         })?;
-        let report = opener.report();
         // fmt: T-1
-        if report.degraded {
-            warn(&format!(
-                "{}: degraded: one copy of its header is damaged; copy the file, and look at the disk",
-                source.name()
-            ));
-        }
-        if report.unfinished_rewrap {
-            warn(&format!(
-                "{}: a change of its keys was not finished, and former keys still open it",
-                source.name()
-            ));
-        }
+        warn_of(&opener.report(), source.name());
+        rewrapped.iter().for_each(|path| side_copy::warn_of(path));
         Ok(Message { opener, source })
+    }
+
+    /// Adds to the failure of opening what can be told from the header and the arguments.
+    pub(crate) fn explain(&self, failure: Failure, error: &OpenError, stored: &Stored) -> Failure {
+        let failure = context::explain(failure, error, stored, self.arguments);
+        match error {
+            OpenError::KeyUnavailable(_) => failure.advise(format!("keys given: {}", self.key_ids)),
+            _ => failure,
+        }
+    }
+}
+
+/// What is wrong with a header that opens all the same, and how it is mended.
+fn warn_of(report: &OpenReport, name: &str) {
+    if report.degraded {
+        warn(&format!(
+            "{name}: degraded: one of the two copies of its keys is damaged; look at the disk, copy the file \
+             elsewhere, and mend it: kuvert rewrap -k KEY --to KEY {name}"
+        ));
+    }
+    if report.unfinished_rewrap {
+        warn(&format!(
+            "{name}: a rewrap was not finished, and former keys still open it: run the same 'kuvert rewrap' again"
+        ));
     }
 }
 

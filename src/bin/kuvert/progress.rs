@@ -28,6 +28,25 @@ impl Progress {
         Self(Some(bar))
     }
 
+    /// A bar for so many files.
+    pub(crate) fn of_files(what: &'static str, files: usize) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr_with_hz(10));
+        if bar.is_hidden() {
+            return Self::none();
+        }
+        bar.set_style(ProgressStyle::with_template(FILES).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what);
+        Self(Some(bar))
+    }
+
+    /// Writes lines without the bar in their way.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
     pub(crate) fn add(&self, bytes: u64) {
         if let Some(bar) = &self.0 {
             bar.inc(bytes);
@@ -52,3 +71,4 @@ impl Progress {
 
 const KNOWN: &str = "{msg:9} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const UNKNOWN: &str = "{msg:9} {spinner} {bytes} {bytes_per_sec}";
+const FILES: &str = "{msg:9} [{bar:30}] {pos}/{len} files {eta}";

@@ -1,5 +1,6 @@
 //! `kuvert verify`.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::args::VerifyArguments;
 use crate::failure::{Doing, Failure, FileFault, say};
-use crate::names;
 use crate::open::{Message, Reading};
 use crate::progress::Progress;
+use crate::{names, side_copy};
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<(), Failure> {
     let newest = arguments.newer_than.as_deref().map(parse_age).transpose()?;
@@ -57,15 +58,18 @@ fn verify(
 }
 
 fn refuse_older(file: &Path, age: Duration) -> Result<(), Failure> {
-    let written = file.metadata().and_then(|metadata| metadata.modified());
-    let written = written.map_err(|error| FileFault::failure(Doing::Read, file, error))?;
-    // What was written in the future, by another machine's clock, is new.
-    let found = SystemTime::now().duration_since(written).unwrap_or_default();
+    let found = age_of(file).map_err(|error| FileFault::failure(Doing::Read, file, error))?;
     if found <= age {
         return Ok(());
     }
     let message = format!("{} was last written {} ago: too old", names::path(file), in_words(found));
     Err(Failure::new(Category::Refused, message).advise("has the job that writes it stopped running?"))
+}
+
+/// How long ago a file was written. What was written in the future, by another machine's clock, is new.
+fn age_of(file: &Path) -> io::Result<Duration> {
+    let written = file.metadata()?.modified()?;
+    Ok(SystemTime::now().duration_since(written).unwrap_or_default())
 }
 
 fn as_text(file: &Path, report: &OpenReport) -> String {
@@ -77,7 +81,11 @@ fn as_text(file: &Path, report: &OpenReport) -> String {
 }
 
 fn as_json(file: &Path, verified: &Result<OpenReport, Failure>) -> Value {
-    let mut object = json!({ "file": file.to_string_lossy(), "ok": verified.is_ok() });
+    let age = age_of(file).ok().map(|age| age.as_secs());
+    let copy = side_copy::beside(file).map(|copy| copy.to_string_lossy().into_owned());
+    let mut object = json!({
+        "file": file.to_string_lossy(), "ok": verified.is_ok(), "age_seconds": age, "side_copy": copy,
+    });
     let more = match verified {
         Ok(report) => json!({
             "status": 0,

@@ -2,7 +2,8 @@
 
 use super::Help;
 
-pub(super) const ALL: [&Help; 8] = [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &COMPLETIONS, &MAN];
+pub(super) const ALL: [&Help; 10] =
+    [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &REWRAP, &REPAIR, &COMPLETIONS, &MAN];
 
 pub(crate) const OVERVIEW: Help = Help {
     command: "",
@@ -12,7 +13,8 @@ pub(crate) const OVERVIEW: Help = Help {
 kuvert keygen -o backup.key                          make a key, and copy it
 kuvert seal -k backup.key -o notes.kvt notes.txt     seal a file
 kuvert open -k backup.key -o notes.txt notes.kvt     open it again
-kuvert seal -k backup.key -o db.kvt -- pg_dump shop  seal a command's output",
+kuvert seal -k backup.key -o db.kvt -- pg_dump shop  seal a command's output
+kuvert rewrap -k backup.key --to new.key *.kvt       change the key of files",
     notes: "\
 'kuvert COMMAND --help' has examples of each command, 'kuvert man' the manual
 page. Keep copies of the key file: if it is lost, so is everything sealed with
@@ -55,7 +57,8 @@ pub(crate) const SEAL: Help = Help {
     command: "seal",
     usage: "\
 kuvert seal [-k KEY]... [-c NAME=VALUE]... [-r NAME=VALUE]...
-           [--layout LAYOUT] [-o OUT] [--force] [IN | -- COMMAND ARGS...]",
+           [--layout compact|rewrappable|detached]
+           [-o OUT] [--force] [IN | -- COMMAND ARGS...]",
     examples_title: EXAMPLES,
     examples: "\
 kuvert seal -k backup.key -o photos.kvt photos.tar
@@ -163,9 +166,76 @@ of --json are described in the operations manual.",
     files: &[],
 };
 
+pub(crate) const REWRAP: Help = Help {
+    command: "rewrap",
+    usage: "\
+kuvert rewrap [-k OLD]... --to NEW... [--add] [-c NAME=VALUE]...
+           [--accept-stored-context] [--header FILE] [--in-place]
+           [--json] [-v] FILE...
+       kuvert rewrap [-k OLD]... --remove ID... [...] FILE...",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert rewrap -k old.key --to new.key --accept-stored-context *.kvt
+kuvert rewrap -k old.key --to new.key -c db=shop shop.kvt
+kuvert rewrap -k backup.key --to office.key --add photos.kvt
+kuvert rewrap -k backup.key --remove office-2026 photos.kvt
+kuvert rewrap -k old.key --to new.key --header shop.body.kvh shop.body",
+    notes: "\
+Without --add, the new keys are afterwards the only ones that open the files.
+Only the header changes, in place and in milliseconds whatever the size; a file
+whose header has no room is written anew, unless --in-place forbids it.
+
+A crash at any moment leaves a file that opens with the old key or with the new
+one. Run the same command again to go on: files that are done are left as they
+are. A damaged header is mended, too.
+
+It takes nothing back: whoever has opened a file knows its data key, and older
+copies of the file elsewhere still open with the old key.",
+    statuses: &[
+        (0, "done, or done already"),
+        (1, "reading or writing failed, or another rewrap runs"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, or none that fits"),
+        (7, "refused: the last key, an unknown id, no room with --in-place"),
+    ],
+    takes_several_files: true,
+    files: REWRAP_FILES,
+};
+
+pub(crate) const REPAIR: Help = Help {
+    command: "repair",
+    usage: "\
+kuvert repair [-k KEY]... [--to NEW]... [-c NAME=VALUE]...
+           [--accept-stored-context] [--header FILE] [--in-place]
+           [--json] [-v] FILE...",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert repair -k backup.key --to office.key photos.kvt
+kuvert repair -k backup.key -k office.key --accept-stored-context *.kvt",
+    notes: "\
+A file can be sealed for several keys of which one could not be reached: it
+stands in the header as pending, which 'kuvert inspect' shows. Repair wraps
+the data key for it now. It is as safe to interrupt as 'kuvert rewrap'.",
+    statuses: &[
+        (0, "done, or nothing was pending"),
+        (1, "reading or writing failed, or another rewrap runs"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, or none that fits"),
+        (7, "refused: no room with --in-place"),
+    ],
+    takes_several_files: true,
+    files: REWRAP_FILES,
+};
+
 pub(crate) const COMPLETIONS: Help = Help {
     command: "completions",
-    usage: "kuvert completions SHELL",
+    usage: "kuvert completions bash|zsh|fish|elvish|powershell",
     examples_title: EXAMPLES,
     examples: "\
 kuvert completions bash > ~/.local/share/bash-completion/completions/kuvert
@@ -200,7 +270,20 @@ const FILES: &[(&str, &str)] = &[
     ("*.kvh", "The header of a message whose layout is detached; the body has the name without .kvh."),
     ("*.kvh.old", "The header that was being replaced when a seal --force was interrupted."),
     (
+        "*.kuvert-header",
+        "The header as it was before a rewrap that was interrupted; the next rewrap uses and removes it.",
+    ),
+    (
         ".kuvert-*.tmp",
         "An output while it is being written. May be deleted where a crash has left it and no kuvert runs.",
     ),
+];
+
+const REWRAP_FILES: &[(&str, &str)] = &[
+    (
+        "FILE.kuvert-header",
+        "FILE's header as it was, kept while it is being changed. If an interrupted rewrap has left it, the next \
+         one restores from it what has to be, and removes it.",
+    ),
+    (".kuvert-*.tmp", "A file that is being written anew. May be deleted where a crash has left it."),
 ];

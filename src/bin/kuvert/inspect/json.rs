@@ -7,14 +7,20 @@ use serde_json::{Value, json};
 
 use super::Claims;
 use crate::failure::Failure;
+use crate::side_copy;
 
 /// One object about one file.
 pub(super) fn of(file: &Path, claims: &Result<Claims, Failure>) -> Value {
+    let copy = side_copy::beside(file).map(|copy| copy.to_string_lossy().into_owned());
     let file = file.to_string_lossy();
     match claims {
         // fmt: T-10
-        Ok(claims) => json!({ "file": file, "verified": false, "claimed": claimed(claims) }),
-        Err(failure) => json!({ "file": file, "verified": false, "error": error(failure) }),
+        Ok(claims) => {
+            json!({ "file": file, "verified": false, "side_copy": copy, "claimed": claimed(claims) })
+        }
+        Err(failure) => {
+            json!({ "file": file, "verified": false, "side_copy": copy, "error": error(failure) })
+        }
     }
 }
 
@@ -40,6 +46,8 @@ fn claimed(claims: &Claims) -> Value {
         "message_bytes": claims.message_len,
         "plaintext_bytes": claims.plaintext_len(),
         "context": context,
+        "degraded": claims.is_degraded(),
+        "unfinished_rewrap": claims.is_unfinished(),
         "slots": header.claimed_slots().map(slot).collect::<Vec<_>>(),
     })
 }

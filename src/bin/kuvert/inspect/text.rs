@@ -5,7 +5,7 @@ use std::path::Path;
 use kuvert::{ClaimedSlot, Kind, Recipient};
 
 use super::Claims;
-use crate::names;
+use crate::{names, side_copy};
 
 /// The lines about one file; with an empty line before them, if others stand above.
 pub(super) fn of(file: &Path, claims: &Claims, is_after_others: bool) -> String {
@@ -40,6 +40,20 @@ pub(super) fn of(file: &Path, claims: &Claims, is_after_others: bool) -> String 
     lines.extend(pairs.map(|(name, value)| format!("    {} = {}", names::shown(name), names::shown(value))));
     for (slot, letter) in header.claimed_slots().zip(["A", "B"]) {
         slot_lines(slot, letter, &mut lines);
+    }
+    if claims.is_degraded() {
+        lines.push(
+            "  note       one slot is damaged: 'kuvert rewrap -k KEY --to KEY FILE' mends it".to_owned(),
+        );
+    }
+    if claims.is_unfinished() {
+        lines.push(
+            "  note       both slots are filled: a rewrap runs or was interrupted; the same 'kuvert rewrap' ends it"
+                .to_owned(),
+        );
+    }
+    if let Some(copy) = side_copy::beside(file) {
+        lines.push(format!("  beside it  {}, the header as it was before a rewrap", names::path(&copy)));
     }
     lines.join("\n")
 }

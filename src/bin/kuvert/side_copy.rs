@@ -1,0 +1,38 @@
+//! The copy of a header that a rewrap keeps beside the file while it changes it, and leaves when it is interrupted.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, warn};
+use crate::names;
+
+/// The copy that lies beside a file, if there is one.
+pub(crate) fn beside(file: &Path) -> Option<PathBuf> {
+    let mut copy: OsString = file.as_os_str().to_owned();
+    copy.push(SUFFIX);
+    let copy = PathBuf::from(copy);
+    copy.symlink_metadata().is_ok().then_some(copy)
+}
+
+/// Of a file that opens all the same.
+pub(crate) fn warn_of(file: &Path) {
+    if let Some(copy) = beside(file) {
+        let (file, copy) = (names::path(file), names::path(&copy));
+        warn(&format!("{file}: {copy} is left of a rewrap that was interrupted, if none is running; {END}"));
+    }
+}
+
+/// Of a file that does not open, whose header may be what is wrong.
+pub(crate) fn point_to(failure: Failure, file: &Path) -> Failure {
+    let is_of_file = matches!(failure.exit_status(), 3..=6);
+    match beside(file).filter(|_| is_of_file) {
+        Some(copy) => failure.advise(format!(
+            "a rewrap of it was interrupted and left a copy of its header, {}: {END}",
+            names::path(&copy)
+        )),
+        None => failure,
+    }
+}
+
+const SUFFIX: &str = ".kuvert-header";
+const END: &str = "the same 'kuvert rewrap' again mends the file and removes the copy";
