@@ -9,6 +9,13 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[cfg(feature = "tokio")]
+#[path = "support/async_io.rs"]
+#[allow(dead_code, reason = "this runner uses half of it")]
+mod async_io;
+#[path = "support/cancel.rs"]
+#[allow(dead_code, reason = "this runner uses half of it")]
+mod cancel;
 #[path = "vector_runner/custody.rs"]
 mod custody;
 #[path = "vector_runner/encode.rs"]

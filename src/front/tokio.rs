@@ -139,6 +139,23 @@ impl MessageStart {
         Self::within(MAX_HEADER_LEN).read_detached_async(header, body).await
     }
 
+    /// [`read_detached_seekable`](Self::read_detached_seekable) from an [`AsyncRead`] and one that seeks.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_detached`](Self::read_detached).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`read_seekable_async`](Self::read_seekable_async).
+    pub async fn read_detached_seekable_async<H, B>(header: &mut H, body: &mut B) -> Result<Self, OpenError>
+    where
+        H: AsyncRead + Unpin + ?Sized,
+        B: AsyncRead + AsyncSeek + Unpin + ?Sized,
+    {
+        Self::within(MAX_HEADER_LEN).read_detached_seekable_async(header, body).await
+    }
+
     /// Reads from a stream of bytes, and gives back the rest of it, which begins with the first chunk and goes into
     /// [`Opener::into_stream`].
     ///
@@ -188,11 +205,9 @@ impl StartReader {
     where
         R: AsyncRead + AsyncSeek + Unpin + ?Sized,
     {
-        let here = seek_async(reader, SeekFrom::Current(0)).await?;
-        let end = seek_async(reader, SeekFrom::End(0)).await?;
-        seek_async(reader, SeekFrom::Start(here)).await?;
+        let rest = rest_len(reader).await?;
         let mut start = self.header_async(reader, false).await?;
-        let body_len = end.saturating_sub(here).saturating_sub(start.header_len() as u64);
+        let body_len = rest.saturating_sub(start.header_len() as u64);
         fill(&mut start, reader, Collector::is_done).await?;
         start.parse(Some(body_len))
     }
@@ -214,6 +229,26 @@ impl StartReader {
         let mut start = self.header_async(header, true).await?;
         fill(&mut start, body, Collector::is_done).await?;
         start.parse(None)
+    }
+
+    /// [`MessageStart::read_detached_seekable_async`] under this limit.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_detached`](Self::read_detached).
+    pub async fn read_detached_seekable_async<H, B>(
+        &self,
+        header: &mut H,
+        body: &mut B,
+    ) -> Result<MessageStart, OpenError>
+    where
+        H: AsyncRead + Unpin + ?Sized,
+        B: AsyncRead + AsyncSeek + Unpin + ?Sized,
+    {
+        let mut start = self.header_async(header, true).await?;
+        let body_len = rest_len(body).await?;
+        fill(&mut start, body, Collector::is_done).await?;
+        start.parse(Some(body_len))
     }
 
     /// [`MessageStart::read_stream`] under this limit.
@@ -256,4 +291,11 @@ where
         start.filled(n)?;
     }
     Ok(())
+}
+
+async fn rest_len<R: AsyncSeek + Unpin + ?Sized>(reader: &mut R) -> Result<u64, OpenError> {
+    let here = seek_async(reader, SeekFrom::Current(0)).await?;
+    let end = seek_async(reader, SeekFrom::End(0)).await?;
+    seek_async(reader, SeekFrom::Start(here)).await?;
+    Ok(end.saturating_sub(here))
 }

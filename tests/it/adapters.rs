@@ -5,8 +5,8 @@
 
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Write};
 
-use kuvert::MessageStart;
 use kuvert::io::{OpenReader, SealWriter};
+use kuvert::{MessageStart, Sealer};
 
 use crate::support::anatomy::{Anatomy, CHUNK};
 use crate::support::cancel::wait;
@@ -15,6 +15,7 @@ use crate::support::io::{
     Chopped, OneByte, Strict, read_buffered_patiently, read_patiently, write_patiently,
 };
 use crate::support::rng::Rng;
+use crate::support::sides::{Opens, Side};
 use crate::support::ways::{Way, open};
 
 fn writer<W: Write>(inner: W) -> SealWriter<W> {
@@ -24,6 +25,22 @@ fn writer<W: Write>(inner: W) -> SealWriter<W> {
 fn reader<R: Read>(mut source: R) -> OpenReader<R> {
     let start = MessageStart::read(&mut source).expect("a whole message");
     wait(kuvert().opener(start, &context())).expect("a whole message").into_reader(source)
+}
+
+fn sealer() -> Sealer {
+    wait(kuvert().sealer(&context())).expect("a key in memory")
+}
+
+fn opening<'a, R: Read + Unpin + 'a>(side: Side, source: R) -> Box<dyn Opens + 'a> {
+    side.reader(&kuvert(), source, &context()).expect("a whole message")
+}
+
+/// Every value with every side.
+fn each<T: Copy + 'static>(
+    values: impl IntoIterator<Item = T>,
+    sides: &'static [Side],
+) -> impl Iterator<Item = (T, Side)> {
+    values.into_iter().flat_map(move |value| sides.iter().map(move |side| (value, *side)))
 }
 
 fn check_sealed(message: &[u8], plaintext: &[u8], what: &str) {
@@ -49,40 +66,41 @@ fn sealing_in_random_pieces_to_a_random_writer() {
     let mut rng = Rng::new("sealing in pieces");
     for len in SIZES {
         let plaintext = text(len);
-        for most in [1_000, CHUNK, 5 * CHUNK, 40 * CHUNK] {
-            let what = format!("{len} bytes in pieces of up to {most}");
-            let mut out = writer(Chopped::new(Vec::new(), most, Rng::new("writer")));
+        for (most, side) in each([1_000, CHUNK, 5 * CHUNK, 40 * CHUNK], Side::SEALING) {
+            let what = format!("{side:?}: {len} bytes in pieces of up to {most}");
+            let mut out = side.writer(sealer(), Chopped::new(Vec::new(), most, Rng::new("writer")));
             for piece in pieces(&plaintext, &mut rng, most) {
                 write_patiently(&mut out, piece).expect("a patient caller");
                 if rng.one_in(7) {
                     out.flush().expect("only interruptions");
                 }
             }
-            let (inner, report) = out.finish().expect("only interruptions");
+            let report = out.end().expect("only interruptions");
             assert_eq!(report.plaintext_len, len as u64);
-            check_sealed(&inner.into_inner(), &plaintext, &what);
+            check_sealed(&out.give_back().into_inner(), &plaintext, &what);
 
-            let mut out = writer(Chopped::new(Vec::new(), most, Rng::new("writer")));
+            let mut out = side.writer(sealer(), Chopped::new(Vec::new(), most, Rng::new("writer")));
             let mut source = Chopped::new(Strict::new(plaintext.as_slice()), most, Rng::new("reader"));
-            assert_eq!(out.copy_from(&mut source).expect("only interruptions"), len as u64, "{what}");
-            let (inner, _) = out.finish().expect("only interruptions");
-            check_sealed(&inner.into_inner(), &plaintext, &what);
+            assert_eq!(out.take_from(&mut source).expect("only interruptions"), len as u64, "{what}");
+            out.end().expect("only interruptions");
+            check_sealed(&out.give_back().into_inner(), &plaintext, &what);
         }
     }
 }
 
 #[test]
 fn one_byte_at_a_time() {
-    for len in [0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3] {
+    for (len, side) in each([0, 1, 100, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3], Side::SEALING) {
         let plaintext = text(len);
-        let mut out = writer(OneByte(Vec::new()));
+        let mut out = side.writer(sealer(), OneByte(Vec::new()));
         io::copy(&mut OneByte(plaintext.as_slice()), &mut out).expect("in memory");
-        let (OneByte(message), _) = out.finish().expect("in memory");
+        out.end().expect("in memory");
+        let OneByte(message) = out.give_back();
         check_sealed(&message, &plaintext, "one byte at a time");
-        let mut source = reader(OneByte(Strict::new(message.as_slice())));
+        let mut source = opening(side, OneByte(Strict::new(message.as_slice())));
         let (opened, result) = read_patiently(&mut source, 1);
         result.expect("a whole message");
-        assert!(opened == plaintext, "{len}");
+        assert!(opened == plaintext, "{side:?}: {len}");
     }
 }
 
@@ -91,7 +109,8 @@ fn opening_from_a_random_reader_into_random_buffers() {
     for len in SIZES {
         let plaintext = text(len);
         let message = message(kuvert::Layout::Compact, &plaintext);
-        for most in [1_000, CHUNK, 40 * CHUNK] {
+        for (most, side) in each([1_000, CHUNK, 40 * CHUNK], Side::OPENING) {
+            let reader = |source| opening(side, source);
             let source = || Chopped::new(Strict::new(message.as_slice()), most, Rng::new("reader"));
             for buffer in [1, 999, CHUNK, CHUNK + 1, 3 * CHUNK, 50 * CHUNK] {
                 if buffer == 1 && len > 3 * CHUNK {
@@ -105,7 +124,7 @@ fn opening_from_a_random_reader_into_random_buffers() {
             result.expect("a patient caller");
             assert!(opened == plaintext, "{len} bytes by fill_buf");
             let mut sink = Chopped::new(Vec::new(), most, Rng::new("sink"));
-            assert_eq!(reader(source()).copy_to(&mut sink).expect("only interruptions"), len as u64);
+            assert_eq!(reader(source()).copy_all(&mut sink).expect("only interruptions"), len as u64);
             assert!(sink.into_inner() == plaintext, "{len} bytes by copy_to");
         }
     }
@@ -115,10 +134,11 @@ fn opening_from_a_random_reader_into_random_buffers() {
 #[test]
 fn mixed_reads() {
     let mut rng = Rng::new("mixed reads");
-    for len in SIZES {
+    for (len, side) in each(SIZES, Side::OPENING) {
         let plaintext = text(len);
         let message = message(kuvert::Layout::Compact, &plaintext);
-        let mut source = reader(Chopped::new(Strict::new(message.as_slice()), 30_000, Rng::new("reader")));
+        let chopped = Chopped::new(Strict::new(message.as_slice()), 30_000, Rng::new("reader"));
+        let mut source = opening(side, chopped);
         let mut opened = Vec::new();
         loop {
             let before = opened.len();

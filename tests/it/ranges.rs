@@ -6,12 +6,16 @@
 use std::io::{BufRead, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(feature = "tokio")]
+use kuvert::io::AsyncSeekReader;
 use kuvert::io::{RangeReader, ReadAt, SeekReader};
 use kuvert::limits::MAX_PLAINTEXT_LEN;
 use kuvert::{Category, Layout, MessageStart, OpenError, OpenOptions, Opener};
 use proptest::prelude::*;
 
 use crate::support::anatomy::{Anatomy, CHUNK, SEALED_CHUNK};
+#[cfg(feature = "tokio")]
+use crate::support::async_io::{Blocking, Slow};
 use crate::support::cancel::wait;
 use crate::support::fixture::{context, kuvert, message, text};
 use crate::support::io::OneByte;
@@ -30,6 +34,33 @@ fn seekable(message: &[u8], lazy: bool) -> SeekReader<Cursor<&[u8]>> {
     let mut source = Cursor::new(message);
     source.set_position(Anatomy::of(message).commitment.end as u64);
     opener(message, lazy).into_seekable(source).expect("a whole message")
+}
+
+#[cfg(feature = "tokio")]
+fn seekable_async(message: &[u8], lazy: bool) -> Blocking<AsyncSeekReader<Slow<Cursor<&[u8]>>>> {
+    let mut source = Slow::new(Cursor::new(message), 1);
+    let start = wait(MessageStart::read_seekable_async(&mut source)).expect("a whole message");
+    let options = OpenOptions::default().with_lazy_length(lazy);
+    let opener = wait(kuvert().with_open_options(options).opener(start, &context())).expect("whole");
+    Blocking(wait(opener.into_async_seekable(source)).expect("a whole message"))
+}
+
+/// What seeks, of either kind.
+trait Seeks: BufRead + Seek {
+    fn plaintext_len(&mut self) -> Result<u64, OpenError>;
+}
+
+impl<R: Read + Seek> Seeks for SeekReader<R> {
+    fn plaintext_len(&mut self) -> Result<u64, OpenError> {
+        Self::plaintext_len(self)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<R: tokio::io::AsyncRead + tokio::io::AsyncSeek + Unpin> Seeks for Blocking<AsyncSeekReader<R>> {
+    fn plaintext_len(&mut self) -> Result<u64, OpenError> {
+        wait(self.0.plaintext_len())
+    }
 }
 
 /// What one step of a script does.
@@ -82,7 +113,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Plays one step on both and compares.
-fn play<R: Read + Seek>(reader: &mut SeekReader<R>, model: &mut Model<'_>, step: &Step) {
+fn play(reader: &mut dyn Seeks, model: &mut Model<'_>, step: &Step) {
     let seek = match step {
         Step::Read(len) => {
             let mut out = vec![0; *len];
@@ -140,6 +171,13 @@ proptest! {
         let (mut reader, mut model) = (seekable(&message, lazy), Model { text: &text, at: 0 });
         for step in &steps {
             play(&mut reader, &mut model, step);
+        }
+        #[cfg(feature = "tokio")]
+        {
+            let (mut reader, mut model) = (seekable_async(&message, lazy), Model { text: &text, at: 0 });
+            for step in &steps {
+                play(&mut reader, &mut model, step);
+            }
         }
     }
 

@@ -16,6 +16,8 @@
 )]
 
 pub mod anatomy;
+#[cfg(feature = "tokio")]
+pub mod async_io;
 pub mod cancel;
 pub mod fixture;
 pub mod io;
@@ -23,4 +25,5 @@ pub mod memscan;
 pub mod providers;
 pub mod python;
 pub mod rng;
+pub mod sides;
 pub mod ways;

@@ -8,6 +8,8 @@ use std::io::{self, BufRead, Cursor, Read};
 use kuvert::io::OpenReport;
 use kuvert::{Category, EncryptionContext, Kuvert, MessageStart, OpenError, OpenOptions, Opener};
 
+#[cfg(feature = "tokio")]
+use super::async_io::{Blocking, Pieces, Slow, collect};
 use super::cancel::wait;
 
 /// A way to open a message.
@@ -35,9 +37,56 @@ pub enum Way {
     Ranges,
     /// `RangeReader` that did not.
     RangesLazy,
+    /// `AsyncOpenReader` by `read`, with a small buffer.
+    #[cfg(feature = "tokio")]
+    AsyncRead,
+    /// The same with a buffer of several chunks.
+    #[cfg(feature = "tokio")]
+    AsyncReadLarge,
+    /// `AsyncOpenReader` by `fill_buf` and `consume`.
+    #[cfg(feature = "tokio")]
+    AsyncBuffered,
+    /// `AsyncOpenReader::copy_to`.
+    #[cfg(feature = "tokio")]
+    AsyncCopy,
+    /// `AsyncSeekReader` that verified the length first.
+    #[cfg(feature = "tokio")]
+    AsyncSeek,
+    /// `AsyncSeekReader` that did not.
+    #[cfg(feature = "tokio")]
+    AsyncSeekLazy,
+    /// `AsyncSeekReader::copy_to`.
+    #[cfg(feature = "tokio")]
+    AsyncSeekCopy,
+    /// `OpenStream`.
+    #[cfg(feature = "tokio")]
+    Stream,
 }
 
 impl Way {
+    #[cfg(feature = "tokio")]
+    pub const ALL: [Self; 19] = [
+        Self::Whole,
+        Self::Into,
+        Self::Read,
+        Self::ReadLarge,
+        Self::Buffered,
+        Self::Copy,
+        Self::Seek,
+        Self::SeekLazy,
+        Self::SeekCopy,
+        Self::Ranges,
+        Self::RangesLazy,
+        Self::AsyncRead,
+        Self::AsyncReadLarge,
+        Self::AsyncBuffered,
+        Self::AsyncCopy,
+        Self::AsyncSeek,
+        Self::AsyncSeekLazy,
+        Self::AsyncSeekCopy,
+        Self::Stream,
+    ];
+    #[cfg(not(feature = "tokio"))]
     pub const ALL: [Self; 11] = [
         Self::Whole,
         Self::Into,
@@ -139,6 +188,52 @@ fn open_into(
                     return Ok(Some(reader.report().expect("an end was reported that was not verified")));
                 }
             }
+        }
+        #[cfg(feature = "tokio")]
+        _ => open_async(kuvert, way, message, context, out),
+    }
+}
+
+/// The async ways; the sources are `Pending` once before each call.
+#[cfg(feature = "tokio")]
+fn open_async(
+    kuvert: &Kuvert,
+    way: Way,
+    message: &[u8],
+    context: &EncryptionContext,
+    out: &mut Vec<u8>,
+) -> Result<Option<OpenReport>, OpenError> {
+    match way {
+        Way::AsyncSeek | Way::AsyncSeekLazy | Way::AsyncSeekCopy => {
+            let mut source = Slow::new(Cursor::new(message), 1);
+            let start = wait(MessageStart::read_seekable_async(&mut source))?;
+            let opener = opener(kuvert, start, context, way == Way::AsyncSeekLazy)?;
+            let mut reader = Blocking(wait(opener.into_async_seekable(source))?);
+            match way {
+                Way::AsyncSeekCopy => wait(reader.0.copy_to(out)).map(drop)?,
+                _ => read(&mut reader, 5000, out)?,
+            }
+            Ok(Some(wait(reader.0.report()).expect("an end was reported that was not verified")))
+        }
+        Way::Stream => {
+            let (start, rest) = wait(MessageStart::read_stream(Pieces::new(message, 7001, 1)))?;
+            let mut stream = opener(kuvert, start, context, false)?.into_stream(rest);
+            let result = collect(&mut stream, out);
+            assert_eq!(stream.is_complete(), result.is_ok());
+            result?;
+            Ok(Some(stream.report()))
+        }
+        _ => {
+            let mut source = Slow::new(message, 1);
+            let start = wait(MessageStart::read_async(&mut source))?;
+            let mut reader = Blocking(opener(kuvert, start, context, false)?.into_async_reader(source));
+            match way {
+                Way::AsyncRead => read(&mut reader, 777, out)?,
+                Way::AsyncReadLarge => read(&mut reader, 70_000, out)?,
+                Way::AsyncBuffered => read_buffered(&mut reader, out)?,
+                _ => wait(reader.0.copy_to(out)).map(drop)?,
+            }
+            Ok(Some(reader.0.report()))
         }
     }
 }

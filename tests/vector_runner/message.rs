@@ -27,10 +27,20 @@ enum Way {
     RangesLazy,
     Stream,
     StreamCopied,
+    #[cfg(feature = "tokio")]
+    Async,
+    #[cfg(feature = "tokio")]
+    AsyncCopied,
+    #[cfg(feature = "tokio")]
+    AsyncSeek,
+    #[cfg(feature = "tokio")]
+    AsyncSeekLazy,
+    #[cfg(feature = "tokio")]
+    Bytes,
 }
 
 impl Way {
-    const ALL: [Self; 8] = [
+    const BLOCKING: [Self; 8] = [
         Self::Whole,
         Self::Slices,
         Self::Seek,
@@ -40,20 +50,36 @@ impl Way {
         Self::Stream,
         Self::StreamCopied,
     ];
+    #[cfg(feature = "tokio")]
+    const ASYNC: [Self; 5] =
+        [Self::Async, Self::AsyncCopied, Self::AsyncSeek, Self::AsyncSeekLazy, Self::Bytes];
+    #[cfg(not(feature = "tokio"))]
+    const ASYNC: [Self; 0] = [];
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::BLOCKING.into_iter().chain(Self::ASYNC)
+    }
 
     /// Whether the reader knows the input's length from the start.
     const fn knows_length(self) -> bool {
+        #[cfg(feature = "tokio")]
+        if matches!(self, Self::Async | Self::AsyncCopied | Self::Bytes) {
+            return false;
+        }
         !matches!(self, Self::Stream | Self::StreamCopied)
     }
 
-    /// A reader's own limit and a body beside the header are not for every way.
-    fn suits(self, vector: &Vector) -> bool {
-        match self {
-            // One call takes the whole message in one slice.
-            Self::Whole => vector.one("detached-header").is_none(),
-            // The start is read before the options are asked; only one call reads under its own limit.
-            _ => vector.one("max-header-len").is_none(),
+    const fn is_lazy(self) -> bool {
+        #[cfg(feature = "tokio")]
+        if matches!(self, Self::AsyncSeekLazy) {
+            return true;
         }
+        matches!(self, Self::SeekLazy | Self::RangesLazy)
+    }
+
+    /// One call takes the whole message in one slice, and no header beside it.
+    fn suits(self, vector: &Vector) -> bool {
+        self != Self::Whole || vector.one("detached-header").is_none()
     }
 }
 
@@ -67,7 +93,7 @@ pub fn run(vector: &Vector) -> Result<usize, String> {
         }
     };
     let mut ways = 0;
-    for way in Way::ALL {
+    for way in Way::all() {
         if way.suits(vector) {
             run_way(vector, way, &context).map_err(|fault| format!("{way:?}: {fault}"))?;
             ways += 1;
@@ -79,7 +105,7 @@ pub fn run(vector: &Vector) -> Result<usize, String> {
 
 fn run_way(vector: &Vector, way: Way, context: &EncryptionContext) -> Result<(), String> {
     let counted = Arc::new(Counted { inner: Keys::of(vector), asked: AtomicUsize::new(0) });
-    let options = vector.options().with_lazy_length(matches!(way, Way::SeekLazy | Way::RangesLazy));
+    let options = vector.options().with_lazy_length(way.is_lazy());
     let provider: Arc<dyn KeyProvider> = Arc::<Counted>::clone(&counted);
     let kuvert = Kuvert::from_arc(provider).with_open_options(options);
     let mut released = Vec::new();
@@ -132,11 +158,16 @@ fn open(
         Some(len) => (Some(&vector.input[..len]), &vector.input[len..]),
         None => (None, &vector.input[..]),
     };
+    let starts = MessageStart::within(vector.options().max_header_len);
+    #[cfg(feature = "tokio")]
+    if Way::ASYNC.contains(&way) {
+        return in_async::open(starts, way, kuvert, context, (header, body), out).map(Some);
+    }
     if way.knows_length() {
         let mut source = Cursor::new(body);
         let start = match header {
-            Some(mut header) => MessageStart::read_detached_seekable(&mut header, &mut source)?,
-            None => MessageStart::read_seekable(&mut source)?,
+            Some(mut header) => starts.read_detached_seekable(&mut header, &mut source)?,
+            None => starts.read_seekable(&mut source)?,
         };
         let chunks = usize::try_from(start.chunks_offset()).expect("within the input");
         let opener = kuvert.opener(start, context)?;
@@ -146,8 +177,8 @@ fn open(
     let (mut first, rest) = (Dribble(&body[..body.len().min(700)]), &body[body.len().min(700)..]);
     let mut source = Read::chain(&mut first, rest);
     let start = match header {
-        Some(mut header) => MessageStart::read_detached(&mut header, &mut source)?,
-        None => MessageStart::read(&mut source)?,
+        Some(mut header) => starts.read_detached(&mut header, &mut source)?,
+        None => starts.read(&mut source)?,
     };
     let mut reader = kuvert.opener(start, context)?.into_reader(source);
     if way == Way::StreamCopied {
@@ -206,6 +237,65 @@ fn open_error(error: io::Error) -> OpenError {
     match error.downcast::<OpenError>() {
         Ok(error) => error,
         Err(error) => error.into(),
+    }
+}
+
+/// The ways of feature `tokio`, from sources that are `Pending` before each call.
+#[cfg(feature = "tokio")]
+mod in_async {
+    use kuvert::StartReader;
+
+    use super::*;
+    use crate::async_io::{Blocking, Pieces, Slow, collect};
+    use crate::cancel::wait;
+
+    pub fn open(
+        starts: StartReader,
+        way: Way,
+        kuvert: &Kuvert,
+        context: &EncryptionContext,
+        (header, mut body): (Option<&[u8]>, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Result<OpenReport, OpenError> {
+        match way {
+            Way::AsyncSeek | Way::AsyncSeekLazy => {
+                let mut source = Slow::new(Cursor::new(body), 1);
+                let start = match header {
+                    Some(mut header) => wait(starts.read_detached_seekable_async(&mut header, &mut source))?,
+                    None => wait(starts.read_seekable_async(&mut source))?,
+                };
+                let opener = kuvert.opener(start, context)?;
+                let mut reader = Blocking(wait(opener.into_async_seekable(source))?);
+                read(&mut reader, 5001, out)?;
+                wait(reader.0.report())
+            }
+            Way::Bytes => {
+                if let Some(mut header) = header {
+                    let start = wait(starts.read_detached_async(&mut header, &mut body))?;
+                    let mut stream = kuvert.opener(start, context)?.into_stream(Pieces::new(body, 5001, 1));
+                    collect(&mut stream, out).map_err(open_error)?;
+                    return Ok(stream.report());
+                }
+                let (start, rest) = wait(starts.read_stream(Pieces::new(body, 5001, 1)))?;
+                let mut stream = kuvert.opener(start, context)?.into_stream(rest);
+                collect(&mut stream, out).map_err(open_error)?;
+                Ok(stream.report())
+            }
+            _ => {
+                let (first, rest) = (Dribble(&body[..body.len().min(700)]), &body[body.len().min(700)..]);
+                let mut source = Slow::new(Read::chain(first, rest), 1);
+                let start = match header {
+                    Some(mut header) => wait(starts.read_detached_async(&mut header, &mut source))?,
+                    None => wait(starts.read_async(&mut source))?,
+                };
+                let mut reader = Blocking(kuvert.opener(start, context)?.into_async_reader(source));
+                match way {
+                    Way::AsyncCopied => wait(reader.0.copy_to(out)).map(drop).map_err(open_error)?,
+                    _ => read(&mut reader, 5001, out)?,
+                }
+                Ok(reader.0.report())
+            }
+        }
     }
 }
 

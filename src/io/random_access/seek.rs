@@ -143,7 +143,7 @@ impl<R: Read + Seek> Read for SeekReader<R> {
 
 impl<R: Read + Seek> Seek for SeekReader<R> {
     fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
-        if matches!(target, SeekFrom::End(_)) {
+        if matches!(target, SeekFrom::End(_)) && !self.position.is_length_verified() {
             self.verify_length()?;
         }
         Ok(self.position.seek(target)?)

@@ -8,6 +8,8 @@ use kuvert::{Category, Layout, MessageStart, OpenError};
 
 use super::{Caller, Limited, is_typed};
 use crate::support::anatomy::CHUNK;
+#[cfg(feature = "tokio")]
+use crate::support::async_io::{Blocking, Slow};
 use crate::support::cancel::wait;
 use crate::support::fixture::{context, kuvert, message, text};
 use crate::support::io::{Fault, FaultIo, Script, catching_scripted, hush_scripted_panics};
@@ -60,8 +62,30 @@ fn seek_under(
     let start = MessageStart::read_seekable(&mut inner)?;
     let options = kuvert::OpenOptions::default().with_lazy_length(lazy);
     let opener = wait(kuvert().with_open_options(options).opener(start, &context()))?;
-    let mut reader: SeekReader<_> = opener.into_seekable(inner)?;
+    let reader: SeekReader<_> = opener.into_seekable(inner)?;
     script.mark();
+    seek_and_read(reader, plaintext, caller)
+}
+
+/// The same through an `AsyncSeekReader`, over a source that is `Pending` before each call.
+#[cfg(feature = "tokio")]
+fn seek_async_under(
+    script: &Arc<Script>,
+    message: &[u8],
+    plaintext: &[u8],
+    lazy: bool,
+    caller: Caller,
+) -> Result<(), AnyError> {
+    let mut inner = Slow::new(FaultIo::new(Limited(Cursor::new(message), 7_000), script), 1);
+    let start = wait(MessageStart::read_seekable_async(&mut inner))?;
+    let options = kuvert::OpenOptions::default().with_lazy_length(lazy);
+    let opener = wait(kuvert().with_open_options(options).opener(start, &context()))?;
+    let reader = Blocking(wait(opener.into_async_seekable(inner))?);
+    script.mark();
+    seek_and_read(reader, plaintext, caller)
+}
+
+fn seek_and_read<R: Read + Seek>(mut reader: R, plaintext: &[u8], caller: Caller) -> Result<(), AnyError> {
     for (at, len) in ranges(plaintext.len()) {
         let mut out = vec![0; len];
         let mut filled = 0;
@@ -115,7 +139,13 @@ fn seeking_and_ranges_survive_every_fault_of_every_call() {
     let plaintext = text(3 * CHUNK + 123);
     let message = message(Layout::Compact, &plaintext);
     let mut runs = 0;
-    for (name, run) in [("seek", seek_under as fn(&_, &_, &_, _, _) -> _), ("ranges", ranges_under)] {
+    let sides = [
+        ("seek", seek_under as fn(&_, &_, &_, _, _) -> _),
+        ("ranges", ranges_under),
+        #[cfg(feature = "tokio")]
+        ("async seek", seek_async_under),
+    ];
+    for (name, run) in sides {
         for lazy in [false, true] {
             let count = Script::count();
             run(&count, &message, &plaintext, lazy, Caller::Patient).expect("nothing goes wrong");

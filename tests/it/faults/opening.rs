@@ -1,9 +1,8 @@
 //! `OpenReader` over a source, and `copy_to` over a sink, that go wrong.
 
-use std::io::{self, BufRead, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use kuvert::io::OpenReader;
 use kuvert::{Category, Layout, MessageStart, OpenError};
 
 use super::{Caller, Limited, Shared, is_typed};
@@ -11,6 +10,7 @@ use crate::support::anatomy::CHUNK;
 use crate::support::cancel::wait;
 use crate::support::fixture::{context, kuvert, message, text};
 use crate::support::io::{Fault, FaultIo, Script, Strict, catching_scripted, hush_scripted_panics};
+use crate::support::sides::{Opens, Side};
 
 /// The ways to pull plaintext out of a reader that reads in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ fn source<'a>(message: &'a [u8], script: &Arc<Script>) -> Source<'a> {
     Strict::new(FaultIo::new(Limited(Cursor::new(message), 3_000), script))
 }
 
-fn pull<R: Read>(
-    reader: &mut OpenReader<R>,
+fn pull(
+    reader: &mut dyn Opens,
     how: Pull,
     out: &mut Vec<u8>,
     script: &Arc<Script>,
@@ -65,7 +65,7 @@ fn pull<R: Read>(
             // The sink goes wrong by the same script: both sides of the copy are tried.
             let sink = Shared::default();
             let mut faulty = FaultIo::new(sink.clone(), script);
-            let result = caller.call(|| reader.copy_to(&mut faulty));
+            let result = caller.call(|| reader.copy_all(&mut faulty));
             out.extend_from_slice(&sink.0.borrow());
             result.map(drop)
         }
@@ -84,7 +84,7 @@ struct Pulled {
     result: Option<Result<(), OpenError>>,
 }
 
-fn open_under(script: &Arc<Script>, how: Pull, message: &[u8], caller: Caller) -> Pulled {
+fn open_under(side: Side, script: &Arc<Script>, how: Pull, message: &[u8], caller: Caller) -> Pulled {
     let mut released = Vec::new();
     let result = catching_scripted(|| {
         let mut source = source(message, script);
@@ -92,10 +92,9 @@ fn open_under(script: &Arc<Script>, how: Pull, message: &[u8], caller: Caller) -
             // This caller gives up at an error; nobody else may go on behind its back.
             source = source.ending_on_error();
         }
-        let start = MessageStart::read(&mut source)?;
-        let mut reader = wait(kuvert().opener(start, &context()))?.into_reader(source);
-        let result = pull(&mut reader, how, &mut released, script, caller);
-        check_afterwards(&mut reader, &result, &released);
+        let mut reader = side.reader(&kuvert(), source, &context())?;
+        let result = pull(&mut *reader, how, &mut released, script, caller);
+        check_afterwards(&mut *reader, &result, &released);
         result.map_err(|error| error.downcast::<OpenError>().unwrap_or_else(OpenError::Io))
     });
     Pulled { released, result }
@@ -103,7 +102,7 @@ fn open_under(script: &Arc<Script>, how: Pull, message: &[u8], caller: Caller) -
 
 /// An end stays an end, and a verdict on the bytes stays that verdict; the inner reader is not asked again (the strict
 /// source would panic).
-fn check_afterwards<R: Read>(reader: &mut OpenReader<R>, result: &io::Result<()>, released: &[u8]) {
+fn check_afterwards(reader: &mut dyn Opens, result: &io::Result<()>, released: &[u8]) {
     let mut more = [0; 100];
     match result {
         Ok(()) => {
@@ -152,12 +151,12 @@ fn opening_survives_every_fault_of_every_call() {
     let plaintext = text(3 * CHUNK + 123);
     let message = message(Layout::Compact, &plaintext);
     let mut runs = 0;
-    for how in PULLS {
+    for (how, side) in PULLS.into_iter().flat_map(|how| Side::OPENING.iter().map(move |side| (how, *side))) {
         let count = Script::count();
-        let pulled = open_under(&count, how, &message, Caller::Patient);
+        let pulled = open_under(side, &count, how, &message, Caller::Patient);
         judge_opened(&pulled, &plaintext, Fault::Short(0)).expect("nothing goes wrong");
         let calls = count.calls();
-        assert!(calls >= 14, "{how:?} makes only {calls} calls: nothing to enumerate");
+        assert!(calls >= 14, "{side:?} {how:?} makes only {calls} calls: nothing to enumerate");
         // The calls that read the start come first; a stream cannot be asked for those again.
         let start = start_calls(&message);
         for at in 0..calls {
@@ -166,11 +165,12 @@ fn opening_survives_every_fault_of_every_call() {
                     for (kind, script) in
                         [("once", Script::once(at, fault)), ("for ever", Script::from(at, fault))]
                     {
-                        let what = format!("{how:?} {caller:?}: call {at} of {calls}: {fault:?} {kind}");
+                        let what =
+                            format!("{side:?} {how:?} {caller:?}: call {at} of {calls}: {fault:?} {kind}");
                         if fault == Fault::Interrupted && kind == "for ever" {
                             continue; // to be retried without end, as `std` does
                         }
-                        let pulled = open_under(&script, how, &message, caller);
+                        let pulled = open_under(side, &script, how, &message, caller);
                         assert!(script.fired() > 0, "{what}: not reached");
                         judge_opened(&pulled, &plaintext, fault)
                             .unwrap_or_else(|fault| panic!("{what}: {fault}"));

@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use kuvert::Layout;
-use kuvert::io::SealWriter;
 
 use super::{Caller, Limited, Shared, is_typed};
 use crate::support::anatomy::CHUNK;
 use crate::support::cancel::wait;
 use crate::support::fixture::{context, kuvert, message, text};
 use crate::support::io::{Fault, FaultIo, Script, Strict, catching_scripted, hush_scripted_panics};
+use crate::support::sides::{Seals, Side};
 use crate::support::ways::{Way, open};
 
 /// The ways to push plaintext into a writer.
@@ -29,7 +29,7 @@ enum Push {
 const PUSHES: [Push; 4] = [Push::Pieces, Push::Whole, Push::CopyFrom, Push::StdCopy];
 
 fn push(
-    writer: &mut SealWriter<FaultIo<Shared>>,
+    writer: &mut dyn Seals<FaultIo<Shared>>,
     how: Push,
     plaintext: &[u8],
     script: &Arc<Script>,
@@ -62,7 +62,7 @@ fn push(
         Push::CopyFrom => {
             let mut source = FaultIo::new(Limited(Strict::new(plaintext), 7_000), script);
             // A fault of the source that looks like its end is one: the caller is told how much was taken.
-            caller.call(|| writer.copy_from(&mut source))?;
+            caller.call(|| writer.take_from(&mut source))?;
         }
         Push::StdCopy => return io::copy(&mut &*plaintext, writer).map(drop),
     }
@@ -71,6 +71,7 @@ fn push(
 
 /// Seals once under a script. What the sink holds, and the error if there was one.
 fn seal_under(
+    side: Side,
     script: &Arc<Script>,
     how: Push,
     plaintext: &[u8],
@@ -78,11 +79,11 @@ fn seal_under(
 ) -> (Vec<u8>, Option<io::Result<u64>>) {
     let sink = Shared::default();
     let sealer = wait(kuvert().sealer(&context())).expect("a key in memory");
-    let mut writer = sealer.into_writer(FaultIo::new(sink.clone(), script));
+    let mut writer = side.writer(sealer, FaultIo::new(sink.clone(), script));
     let result = catching_scripted(|| {
-        push(&mut writer, how, plaintext, script, caller)?;
+        push(&mut *writer, how, plaintext, script, caller)?;
         let taken = writer.plaintext_len();
-        let report = caller.call(|| writer.try_finish().map_err(io::Error::from))?;
+        let report = caller.call(|| writer.end().map_err(io::Error::from))?;
         assert_eq!(report.plaintext_len, taken);
         Ok(taken)
     });
@@ -128,24 +129,27 @@ fn judge_sealed(
 fn sealing_survives_every_fault_of_every_call() {
     hush_scripted_panics();
     let mut runs = 0;
-    for how in PUSHES {
+    let pushes = PUSHES.into_iter().flat_map(|how| Side::SEALING.iter().map(move |side| (how, *side)));
+    // What a caller read and could not write is gone, unless the writer reads by itself.
+    for (how, side) in pushes.filter(|(how, side)| *how != Push::CopyFrom || *side == Side::Std) {
         let plaintext = text(3 * CHUNK + 123);
         let count = Script::count();
-        let (sealed, result) = seal_under(&count, how, &plaintext, Caller::Patient);
+        let (sealed, result) = seal_under(side, &count, how, &plaintext, Caller::Patient);
         judge_sealed(&sealed, result.as_ref(), &plaintext, Fault::Short(0)).expect("nothing goes wrong");
         let calls = count.calls();
-        assert!(calls >= 8, "{how:?} makes only {calls} calls: nothing to enumerate");
+        assert!(calls >= 8, "{side:?} {how:?} makes only {calls} calls: nothing to enumerate");
         for at in 0..calls {
             for fault in Fault::ALL {
                 for caller in [Caller::Patient, Caller::Stubborn] {
                     for (kind, script) in
                         [("once", Script::once(at, fault)), ("for ever", Script::from(at, fault))]
                     {
-                        let what = format!("{how:?} {caller:?}: call {at} of {calls}: {fault:?} {kind}");
+                        let what =
+                            format!("{side:?} {how:?} {caller:?}: call {at} of {calls}: {fault:?} {kind}");
                         if fault == Fault::Interrupted && kind == "for ever" {
                             continue; // to be retried without end, as `std` does
                         }
-                        let (sealed, result) = seal_under(&script, how, &plaintext, caller);
+                        let (sealed, result) = seal_under(side, &script, how, &plaintext, caller);
                         assert!(script.fired() > 0, "{what}: not reached");
                         judge_sealed(&sealed, result.as_ref(), &plaintext, fault)
                             .unwrap_or_else(|fault| panic!("{what}: {fault}"));
@@ -186,11 +190,13 @@ fn expect_through(
 /// A full sink is an error at once, and not a loop.
 #[test]
 fn a_sink_that_takes_nothing_is_write_zero() {
-    let script = Script::from(3, Fault::Zero);
-    let (_, result) = seal_under(&script, Push::Whole, &text(3 * CHUNK), Caller::Patient);
-    let error = result.expect("no panic").expect_err("a full sink");
-    assert_eq!(error.kind(), io::ErrorKind::WriteZero);
-    assert_eq!(script.fired(), 1, "asked once");
+    for side in Side::SEALING {
+        let script = Script::from(3, Fault::Zero);
+        let (_, result) = seal_under(*side, &script, Push::Whole, &text(3 * CHUNK), Caller::Patient);
+        let error = result.expect("no panic").expect_err("a full sink");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        assert_eq!(script.fired(), 1, "asked once");
+    }
 }
 
 /// Whoever catches a panic of the inner writer and goes on gets the message, or something that does not open.
@@ -198,11 +204,12 @@ fn a_sink_that_takes_nothing_is_write_zero() {
 fn going_on_after_a_panic_is_never_wrong() {
     hush_scripted_panics();
     let plaintext = text(3 * CHUNK + 123);
-    for at in 0..20 {
+    for at in 0..60 {
         let script = Script::once(at, Fault::Panic);
         let sink = Shared::default();
         let sealer = wait(kuvert().sealer(&context())).expect("a key in memory");
-        let mut writer = sealer.into_writer(FaultIo::new(sink.clone(), &script));
+        let side = Side::SEALING[at % Side::SEALING.len()];
+        let mut writer = side.writer(sealer, FaultIo::new(sink.clone(), &script));
         let mut rest = plaintext.as_slice();
         while !rest.is_empty() {
             let step = rest.len().min(5_000);
@@ -210,7 +217,7 @@ fn going_on_after_a_panic_is_never_wrong() {
             rest = &rest[written.unwrap_or(0)..];
             let _flushed = catching_scripted(|| writer.flush().expect("no error in the script"));
         }
-        while catching_scripted(|| writer.try_finish().expect("no error in the script")).is_none() {}
+        while catching_scripted(|| writer.end().expect("no error in the script")).is_none() {}
         let opened = open(&kuvert(), Way::Whole, &sink.0.borrow(), &context());
         assert!(opened.result.is_err() || opened.released == plaintext, "call {at}");
     }
