@@ -4,17 +4,21 @@
 //! error, nothing partial left behind, silence when all is well. See [`sandbox`].
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
 
+#[cfg(target_os = "linux")]
+mod bad_disks;
 mod bad_files;
 mod bad_keys;
 mod child;
 mod completions;
 mod context;
+mod crash;
 mod detached;
 mod help;
 mod inspect;
 mod interop;
 mod man;
 mod manual;
+mod mended;
 mod outputs;
 mod rewrap;
 mod roundtrip;

@@ -118,3 +118,83 @@ fn a_signal_that_is_to_be_ignored_is_ignored() {
     assert!(child.wait().unwrap().success());
     assert_eq!(sandbox.run(&["open", "-k", "k", "out"]).is_good(), b"before, after");
 }
+
+/// Names of this many files, each sealed under the key `k`.
+fn many(sandbox: &Sandbox, count: usize) -> Vec<String> {
+    sandbox.sealed("0", "x", &[]);
+    let names: Vec<String> = (0..count).map(|n| n.to_string()).collect();
+    for name in &names[1..] {
+        std::fs::copy(sandbox.path("0"), sandbox.path(name)).unwrap();
+    }
+    names
+}
+
+/// Rewraps many files and sends a signal in the midst of them. Gives the sandbox, the files and what came of it.
+fn signalled_midway(signal: &str) -> (Sandbox, Vec<String>, std::process::Output) {
+    // Where the machine is so fast that it is done before the signal comes, there have to be more files.
+    for count in [300, 1000, 4000] {
+        let sandbox = crate::rewrap::sealed(&[]);
+        let names = many(&sandbox, count);
+        let before = sandbox.read("20");
+        let mut command = signalled(&sandbox, &rewrap_all(&names));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the twentieth file", || sandbox.read("20") != before);
+        send(signal, &child);
+        let output = child.wait_with_output().unwrap();
+        if output.status.signal().is_some() {
+            return (sandbox, names, output);
+        }
+    }
+    panic!("the signal never came in time");
+}
+
+fn rewrap_all(names: &[String]) -> Vec<&str> {
+    ["rewrap", "-k", "k", "--to", "new"].into_iter().chain(names.iter().map(String::as_str)).collect()
+}
+
+#[test]
+fn a_signal_stops_rewrapping_between_two_files_and_the_same_call_goes_on() {
+    for (number, signal) in [(2, "INT"), (15, "TERM")] {
+        let (sandbox, names, output) = signalled_midway(signal);
+        assert_eq!(output.status.signal(), Some(number), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let after = said.split_once("stopped by a signal after ").unwrap().1;
+        let (done, rest) = after.split_once(&format!(" of {} files\n", names.len())).unwrap();
+        assert!(
+            said.contains("stopping when the file at hand is done") && output.stdout.is_empty(),
+            "{said}"
+        );
+        assert!(
+            rest.contains(&format!("{done} files rewrapped\n"))
+                && rest.contains("run the same command again")
+        );
+        let done: usize = done.parse().unwrap();
+        assert!((20..names.len()).contains(&done), "{said}");
+        sandbox.has_nothing_partial();
+        // As many as it said are done; the others are as they were.
+        let untouched = sandbox.read(names.last().unwrap());
+        let is_new = |name: &String| sandbox.read(name) != untouched;
+        assert!(names[..done].iter().all(is_new) && !names[done..].iter().any(is_new));
+        let ran = sandbox.run(&rewrap_all(&names));
+        let sum = format!("{} files rewrapped, {done} unchanged\n", names.len() - done);
+        assert_eq!(String::from_utf8_lossy(ran.is_good()), sum);
+    }
+}
+
+#[test]
+fn a_second_signal_stops_in_the_middle_of_a_file() {
+    let sandbox = crate::rewrap::sealed(&[]);
+    // Written anew, which takes a while.
+    std::fs::File::create(sandbox.path("plain")).unwrap().set_len(200_000_000).unwrap();
+    sandbox.run(&["seal", "-k", "k", "--layout", "compact", "-o", "big", "plain"]).is_silent();
+    let before = sandbox.read("big");
+    let mut command = signalled(&sandbox, &["rewrap", "-k", "k", "--to", "new", "big"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the temporary file", || is_partial_there(&sandbox) || sandbox.read("big") != before);
+    for signal in ["STOP", "INT", "TERM", "CONT"] {
+        send(signal, &child);
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(matches!(output.status.signal(), Some(2 | 15)), "{output:?}");
+    assert!(sandbox.read("big") == before && is_partial_there(&sandbox));
+}

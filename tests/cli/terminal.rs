@@ -86,3 +86,24 @@ fn a_progress_bar_is_shown_there_and_nowhere_else() {
     let Some((_, shown)) = on_terminal(&sandbox, &format!("{seal} 2>errors")) else { return };
     assert!(shown.is_empty() && sandbox.read("errors").is_empty(), "{shown}");
 }
+
+#[test]
+fn a_bar_counts_the_files_and_failures_stand_apart() {
+    let sandbox = crate::rewrap::sealed(&["a", "b", "c"]);
+    sandbox.write("bad\u{1b}[2J", "hello");
+    let script = "$KUVERT rewrap -k k --to new a bad* b c";
+    let Some((status, shown)) = on_terminal(&sandbox, script) else { return };
+    assert_eq!(status, 3, "{shown}");
+    assert!(shown.contains("rewrapping [") && shown.contains("/4 files"), "{shown}");
+    assert!(
+        shown.contains("kuvert: bad\\u{1b}[2J: not a well-formed") && !shown.contains("\u{1b}[2J"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("3 files rewrapped, 1 failed\n"), "{shown}");
+    // One file has no bar, nor is there one where nobody looks.
+    let Some((_, shown)) = on_terminal(&sandbox, "$KUVERT rewrap -k new --to k a") else { return };
+    assert_eq!(shown, "a: opens with key \"main\" (generation 3, in place)\n");
+    let Some((_, shown)) = on_terminal(&sandbox, "$KUVERT rewrap -k new --to k b c 2>errors") else { return };
+    assert_eq!(shown, "2 files rewrapped\n");
+    assert!(sandbox.read("errors").is_empty());
+}
