@@ -8,11 +8,13 @@
 //! usage error and not a deadlock.
 
 mod handles;
+mod rewrap;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::handles::{OpenHandle, SealHandle};
+pub use self::rewrap::Rewrap;
 pub use crate::executor::{NestedError, block_on};
 
 use crate::error::{OpenError, SealError};

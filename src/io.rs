@@ -34,6 +34,8 @@ pub use self::{
 };
 
 pub(crate) use self::atomic_file::disk::RealDisk;
+#[cfg(test)]
+pub(crate) use self::atomic_file::{crash_tests::images, disk::Disk};
 pub(crate) use self::blocking::{unwrap_open_error, unwrap_seal_error};
 pub(crate) use self::header_file::{Access, HeaderFile, disk::HeaderDisk};
 #[cfg(feature = "tokio")]

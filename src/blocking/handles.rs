@@ -74,6 +74,10 @@ impl From<front::SealHandle> for SealHandle {
 pub struct OpenHandle(front::OpenHandle);
 
 impl OpenHandle {
+    pub(super) fn front(&self) -> &front::OpenHandle {
+        &self.0
+    }
+
     /// Changes what is accepted.
     #[must_use]
     pub fn with_options(self, options: OpenOptions) -> Self {
@@ -154,7 +158,7 @@ fn opening<T>(call: impl Future<Output = Result<T, OpenError>>) -> Result<T, Ope
     block_on(call).unwrap_or_else(|NestedError| Err(OpenError::Usage(NESTED)))
 }
 
-const NESTED: &str =
+pub(super) const NESTED: &str =
     "a blocking call inside another one on the same thread: use the async one, or a thread of its own";
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 pub(crate) mod disk;
 
 #[cfg(test)]
-mod crash_tests;
+pub(crate) mod crash_tests;
 
 use self::disk::{Disk, RealDisk};
 use crate::crypto::random;

@@ -3,5 +3,6 @@
 mod order;
 mod presented;
 mod properties;
+mod rewrapped;
 mod slots;
 mod written;

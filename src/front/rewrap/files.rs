@@ -152,11 +152,7 @@ impl Rewrap {
         let mut summary = RewrapSummary::default();
         for path in paths {
             let result = self.file(&path, context).await;
-            match &result {
-                Ok(report) if report.outcome == RewrapOutcome::Unchanged => summary.unchanged += 1,
-                Ok(_) => summary.rewrapped += 1,
-                Err(_) => summary.failed += 1,
-            }
+            summary.count(&result);
             if on_file(path.as_ref(), &result).is_break() {
                 break;
             }

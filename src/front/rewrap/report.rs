@@ -1,6 +1,7 @@
 //! What a rewrap did.
 
 use crate::{
+    error::RewrapError,
     format::stanza::{Recipient, RecipientType},
     io::RecipientName,
 };
@@ -60,6 +61,17 @@ pub struct RewrapSummary {
     pub unchanged: usize,
     /// Files that failed.
     pub failed: usize,
+}
+
+impl RewrapSummary {
+    /// Counts one file.
+    pub(crate) fn count(&mut self, result: &Result<RewrapReport, RewrapError>) {
+        match result {
+            Ok(report) if report.outcome == RewrapOutcome::Unchanged => self.unchanged += 1,
+            Ok(_) => self.rewrapped += 1,
+            Err(_) => self.failed += 1,
+        }
+    }
 }
 
 /// The names of recipients, pending ones apart, by what they are waiting for.

@@ -3,7 +3,7 @@
 //! [`LogDisk`] is a directory in memory that logs each call and fails at a chosen one; from its log `images` builds
 //! every state that a crash may leave. Each must have the old file or the whole new one at the target.
 
-mod images;
+pub(crate) mod images;
 
 use std::{
     cell::RefCell,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What the log's calls are about: a file by the number of its creation, a name in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     /// A new, empty file of this number under this name.
     Create { file: usize, name: String },
     /// Bytes at an offset.
@@ -26,11 +26,11 @@ pub(super) enum Op {
 }
 
 /// A directory as it stood, durable, before the log began.
-pub(super) type Directory = BTreeMap<String, Vec<u8>>;
+pub(crate) type Directory = BTreeMap<String, Vec<u8>>;
 
 /// Calls `visit` with the number of calls done and with each image a power cut after them may leave; gives back how
 /// many images there were.
-pub(super) fn for_each_image(
+pub(crate) fn for_each_image(
     before: &Directory,
     log: &[Op],
     mut visit: impl FnMut(usize, &Directory),
