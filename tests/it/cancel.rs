@@ -4,6 +4,10 @@
 //! left on the disk, the same call runs through, and what it gives opens. A lost wake-up fails in the executor.
 //! Planted bugs at the end.
 
+#[cfg(feature = "tokio")]
+#[path = "cancel/adapters.rs"]
+mod adapters;
+
 use std::fs;
 use std::future::Future;
 use std::path::Path;
