@@ -24,6 +24,8 @@ mod encode;
 mod file;
 #[path = "vector_runner/message.rs"]
 mod message;
+#[path = "vector_runner/rewrap.rs"]
+mod rewrap;
 #[path = "vector_runner/small.rs"]
 mod small;
 
@@ -74,6 +76,28 @@ fn a_header_that_is_parsed_is_written_again_with_the_same_bytes() {
     }
     println!("{attached} headers with their body, {detached} detached ones");
     assert!(attached > 300 && detached > 10);
+}
+
+#[test]
+fn every_change_of_recipients_has_one_right_result() {
+    let (mut vectors, mut lies) = (0, 0);
+    for path in discover() {
+        let vector = Vector::load(&path);
+        if rewrap::run(&vector).unwrap_or_else(|fault| panic!("{}: {fault}", vector.name)) == 0 {
+            continue;
+        }
+        vectors += 1;
+        let mut false_ones = vec![vector.clone().with("rewrapped-sha256", "0")];
+        if vector.one("rewrap-expect").is_some() {
+            false_ones = vec![vector.clone().with("rewrap-expect", "usage")];
+        }
+        for lie in false_ones {
+            assert!(rewrap::run(&lie).is_err(), "{}: the runner believed {lie:?}", vector.name);
+            lies += 1;
+        }
+    }
+    println!("{vectors} vectors");
+    assert!(vectors >= 30 && lies == vectors, "{vectors} vectors, {lies} lies");
 }
 
 /// A runner that believes everything would pass as well: give it false statements, and each must be found.

@@ -18,6 +18,7 @@ import cases_envelopes
 import cases_header
 import cases_ok
 import cases_records
+import cases_rewrap
 import cases_slots
 import cases_texts
 import worked_example
@@ -34,6 +35,7 @@ MODULES = (
     cases_records,
     cases_texts,
     cases_all_of,
+    cases_rewrap,
 )
 MANUAL = ROOT / "src" / "manual" / "format.md"
 

@@ -131,7 +131,7 @@ fn utf8(bytes: Vec<u8>) -> String {
 }
 
 /// Every name of section 17. A name that is not here is a vector of a later version.
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 35] = [
     "kuvert-vector",
     "comment",
     "kind",
@@ -163,4 +163,8 @@ const FIELDS: [&str; 31] = [
     "part-hex",
     "max-record-len",
     "key-id",
+    "rewrap",
+    "rewrap-key",
+    "rewrap-expect",
+    "rewrapped-sha256",
 ];
