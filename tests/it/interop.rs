@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use kuvert::blocking::Kuvert;
 use kuvert::provider::{KeyFile, MemoryProvider};
-use kuvert::{Category, Cell, EncryptionContext, Layout, MessageStart, OpenOptions, SealOptions};
+use kuvert::{
+    Category, Cell, EncryptionContext, Layout, MessageStart, OpenOptions, RewrapOptions, SealOptions,
+};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -83,6 +85,44 @@ fn the_crate_opens_what_python_writes() {
             rig.python_writes(name, &plaintext, stored, required, &format!("{name} {size}"));
             let opened = rig.open(layout, &context(&presented(stored, required)));
             assert!(opened.as_deref() == Ok(&plaintext[..]), "{name} {size}: {:?}", opened.err());
+        }
+    }
+}
+
+/// After a rewrap, and in the state that one leaves which stopped half way.
+#[test]
+fn python_opens_what_was_rewrapped() {
+    let Some(mut rig) = Rig::new("python_opens_what_was_rewrapped") else { return };
+    let always = RewrapOptions::default().with_even_if_unchanged(true);
+    for (i, layout) in [Layout::Compact, Layout::Rewrappable, Layout::Detached].into_iter().enumerate() {
+        let (stored, required) = CONTEXTS[i];
+        let (plaintext, pairs) = (text(40_000), presented(stored, required));
+        rig.seal(layout, &plaintext, stored, required);
+        for generation in 2..5 {
+            let (before, _) = rig.files();
+            let new = MemoryProvider::from_key_file(rig.path("keys")).unwrap();
+            let rewrap = rig.kuvert.rewrap_to(new).with_options(always);
+            let report = match layout {
+                Layout::Detached => {
+                    rewrap.detached_file(rig.path("header"), rig.path("message"), &context(&pairs))
+                }
+                _ => rewrap.file(rig.path("message"), &context(&pairs)),
+            };
+            assert_eq!(report.unwrap().generation, generation);
+            let (after, _) = rig.files();
+            // The new slot beside the old one, where there are two.
+            let both: Vec<u8> =
+                before.iter().zip(&after).map(|(a, b)| if *b == 0 { *a } else { *b }).collect();
+            let states = if layout == Layout::Rewrappable { vec![both, after] } else { vec![after] };
+            for (message, unfinished) in states.iter().rev().zip([false, true]) {
+                fs::write(rig.path("message"), message).unwrap();
+                let answer = rig.python_opens(layout, &pairs, false);
+                assert_eq!(answer["category"], "ok", "{layout:?} {generation}: {answer}");
+                assert_eq!(answer["sha256"], hash(&plaintext));
+                assert_eq!((&answer["generation"], &answer["degraded"]), (&json!(generation), &json!(false)));
+                assert_eq!(rig.open(layout, &context(&pairs)).as_ref(), Ok(&plaintext), "{unfinished}");
+            }
+            fs::write(rig.path("message"), &states[states.len() - 1]).unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     error::{RewrapError, SealError},
-    format::stanza::{Recipient, RecipientType},
+    format::stanza::{Recipient, RecipientType, all_of},
     provider::{KeyProvider, WrapContext},
     secret::DataKey,
 };
@@ -184,8 +184,11 @@ fn is_same_key(a: &Recipient, b: &Recipient) -> bool {
         && a.id() == b.id()
         && match a.recipient_type() {
             RecipientType::PARENT_KEY | RecipientType::PENDING => a.params() == b.params(),
-            // It has no name; who its members are stands in the wrap.
-            RecipientType::ALL_OF => a.wrap() == b.wrap(),
+            // It has no name; its members have.
+            RecipientType::ALL_OF => match (all_of::parse(a.wrap()), all_of::parse(b.wrap())) {
+                (Ok(a), Ok(b)) => are_same(&a.shares, &b.shares),
+                _ => false,
+            },
             _ => true,
         }
 }

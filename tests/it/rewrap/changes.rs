@@ -59,6 +59,26 @@ fn doing_it_again_changes_nothing() {
     }
 }
 
+/// An all-of has no name of its own: who its members are tells whether it is there already.
+#[test]
+fn split_custody_is_recognised_by_its_members() {
+    let all_of = |ids: &[&str]| kuvert::provider::AllOf::new(ids.iter().map(|id| arc(&[id]))).unwrap();
+    let message = sealed(Layout::Compact, "a", b"x");
+    let to = |ids: &[&str]| holder(&["a"]).rewrap_to(all_of(ids));
+    let (both, report) = wait(to(&["b", "c"]).message(&message, &context())).unwrap();
+    assert_eq!(report.recipients[0].recipient_type, RecipientType::ALL_OF);
+    assert!(opens("b", &both).is_err() && opens("c", &both).is_err() && opens("a", &both).is_err());
+    let outcome = |ids: &[&str], message: &[u8]| {
+        let rewrap = to(ids).and_to(Arc::new(all_of(&["b", "c"])));
+        wait(rewrap.message(message, &context())).map(|(_, report)| report.outcome)
+    };
+    for same in [["b", "c"], ["c", "b"]] {
+        let (_, report) = wait(to(&same).message(&both, &context())).unwrap();
+        assert_eq!(report.outcome, RewrapOutcome::Unchanged, "{same:?}");
+    }
+    assert_eq!(outcome(&["b", "d"], &both).unwrap(), RewrapOutcome::Rewrapped);
+}
+
 #[test]
 fn adding_keeps_what_is_there_byte_for_byte() {
     for (layout, _) in LAYOUTS {
