@@ -5,6 +5,9 @@
 //! each prepared key.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
 
+#[cfg(feature = "tokio")]
+#[path = "allocations/adapters.rs"]
+mod adapters;
 #[path = "allocations/counting.rs"]
 mod counting;
 #[path = "allocations/records.rs"]

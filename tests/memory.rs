@@ -24,6 +24,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
+#[cfg(all(target_os = "linux", feature = "aws-lc", feature = "tokio"))]
+#[path = "memory/adapters.rs"]
+mod adapters;
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]
 #[path = "memory/child.rs"]
 mod child;

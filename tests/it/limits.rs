@@ -174,6 +174,71 @@ fn a_reader_may_take_shorter_headers_only() {
     assert_eq!(OpenOptions::default().with_max_header_len(usize::MAX).max_header_len, 278_591);
 }
 
+/// A source that panics if more is read of it than the 32 bytes that state a header's length.
+struct Prefix(std::io::Cursor<Vec<u8>>);
+
+impl std::io::Read for Prefix {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        assert!(self.0.position() + out.len() as u64 <= 32, "asked for more than the first 32 bytes");
+        self.0.read(out)
+    }
+}
+
+impl std::io::Seek for Prefix {
+    fn seek(&mut self, target: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(target)
+    }
+}
+
+/// A stream's reader may do so as well, before a long header is read or room is made for it.
+// fmt: O-3
+#[test]
+fn a_start_is_refused_by_its_first_32_bytes() {
+    let (header, body) = sealed(b"x", Layout::Rewrappable);
+    let message = [header.clone(), body.clone()].concat();
+    let whole = MessageStart::within(header.len());
+    assert_eq!(whole.read(&mut &message[..]).unwrap().chunks_offset(), header.len() as u64 + 56);
+    assert!(whole.parse(&message).is_ok());
+    assert_eq!(MessageStart::within(usize::MAX), MessageStart::within(278_591));
+
+    let (detached, body_beside) = sealed(b"x", Layout::Detached);
+    let whole = MessageStart::within(detached.len());
+    assert!(whole.read_detached(&mut &detached[..], &mut &body_beside[..]).is_ok());
+    let source = |bytes: &[u8]| Prefix(std::io::Cursor::new(bytes.to_vec()));
+    for max in [0, 32, header.len().min(detached.len()) - 1] {
+        let starts = MessageStart::within(max);
+        let refusals = [
+            starts.read(&mut source(&message)),
+            starts.read_seekable(&mut source(&message)),
+            starts.parse(&message),
+            starts.read_detached(&mut source(&detached), &mut &body_beside[..]),
+            starts.read_detached_seekable(&mut source(&detached), &mut std::io::Cursor::new(&body_beside)),
+        ];
+        for refused in refusals {
+            assert_eq!(refused.unwrap_err().category(), Category::LimitExceeded, "{max}");
+        }
+        // Before the header's end is missed.
+        assert_eq!(starts.parse(&message[..40]).unwrap_err().category(), Category::LimitExceeded);
+        #[cfg(feature = "tokio")]
+        {
+            use crate::support::{
+                async_io::{Pieces, Slow},
+                cancel::wait,
+            };
+            let slow = |bytes: &[u8]| Slow::new(source(bytes), 1);
+            let refusals = [
+                wait(starts.read_async(&mut slow(&message))),
+                wait(starts.read_seekable_async(&mut slow(&message))),
+                wait(starts.read_detached_async(&mut slow(&detached), &mut &body_beside[..])),
+                wait(starts.read_stream(Pieces::new(&message[..], 32, 1))).map(|(start, _)| start),
+            ];
+            for refused in refusals {
+                assert_eq!(refused.unwrap_err().category(), Category::LimitExceeded, "{max}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_limit_of_an_envelope_is_the_same() {
     let provider = Scripted::new();

@@ -30,7 +30,7 @@ pub(crate) const KEY_ID: &str = "memory-test";
 
 type Scenario = (&'static str, fn(&Stage));
 
-pub(crate) const SCENARIOS: [Scenario; 12] = [
+pub(crate) const SCENARIOS: &[Scenario] = &[
     ("key_file", key_file),
     ("seal", seal),
     ("open", open),
@@ -41,6 +41,8 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     ("files", files),
     ("threads", threads),
     ("many", many),
+    #[cfg(feature = "tokio")]
+    ("tokio", crate::adapters::tokio),
     ("planted", planted::planted),
     ("planted_freed", planted::planted_freed),
 ];
@@ -57,7 +59,7 @@ fn cell() -> Cell<'static> {
 fn child() {
     let Ok(name) = std::env::var(SCENARIO) else { return };
     hush_scripted_panics();
-    let (_, scenario) = SCENARIOS.into_iter().find(|(known, _)| *known == name).expect("a known scenario");
+    let (_, scenario) = SCENARIOS.iter().find(|(known, _)| *known == name).expect("a known scenario");
     println!();
     scenario(&Stage {
         directory: std::env::var_os(DIRECTORY).expect("set by the parent").into(),
@@ -71,7 +73,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
@@ -80,7 +82,7 @@ impl Stage {
     }
 
     /// A plaintext to seal, wiped when it is dropped: it is the caller's.
-    fn text(&self, name: &str) -> Wiped {
+    pub(crate) fn text(&self, name: &str) -> Wiped {
         let path = self.path(&format!("{name}.plain"));
         let len = usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap();
         // Into a buffer of the right length, so that nothing grows and leaves a copy.

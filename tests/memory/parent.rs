@@ -257,6 +257,12 @@ fn nothing_is_left_after_thousands_of_sessions() {
     check("many");
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn nothing_is_left_after_tokio() {
+    check("tokio");
+}
+
 /// Every kind of secret, leaked on purpose, must be found where it lies; half of one, too.
 #[test]
 fn planted_leaks_are_found() {
