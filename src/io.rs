@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | something to write to | seal into it | [`SealWriter`] |
 //! | something to read from | plaintext in order | [`OpenReader`] |
+//! | either, a lot of it, and several cores | the same, faster | [`ParallelSealWriter`], [`ParallelOpenReader`] |
 //! | a source that seeks | plaintext anywhere, by one reader | [`SeekReader`] |
 //! | a source that reads at offsets | ranges, from many threads | [`RangeReader`] |
 //! | a file to write whole or not at all | an old or a new file, never a half | [`AtomicFile`] |
@@ -16,16 +17,20 @@ mod blocking;
 #[cfg(feature = "tokio")]
 mod bytes_stream;
 mod header_file;
+mod parallel;
 mod random_access;
 mod source;
+mod threads;
 #[cfg(feature = "tokio")]
 mod tokio;
 
 pub use self::{
     atomic_file::AtomicFile,
     blocking::{OpenReader, SealWriter},
+    parallel::{ParallelOpenReader, ParallelSealWriter},
     random_access::{RangeReader, SeekReader},
     source::ReadAt,
+    threads::Threads,
 };
 #[cfg(feature = "tokio")]
 pub use self::{

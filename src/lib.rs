@@ -39,6 +39,7 @@
 //! | one value in memory | [`Kuvert::seal`], [`Kuvert::open`] |
 //! | many small values: fields, rows, events | [`Kuvert::new_record_key`] and [`Kuvert::load_record_key`], then [`RecordKey`] |
 //! | a stream of any length | [`Kuvert::sealer`] and [`Sealer::into_writer`]; [`MessageStart`], [`Kuvert::opener`] and [`Opener::into_reader`] |
+//! | the same on several cores | [`Sealer::into_parallel_writer`], [`Opener::into_parallel_reader`]; [`Threads`] in the options of the others |
 //! | parts of a sealed file | [`Opener::into_seekable`], or [`Opener::into_ranges`] for many threads |
 //! | files, whole or not at all | [`SealHandle::seal_file`], [`OpenHandle::open_file`] |
 //! | a service that only writes, or only reads | [`Kuvert::seal_only`], [`Kuvert::open_only`] |
@@ -125,6 +126,7 @@ pub use self::front::{
     RewrapMethod, RewrapOptions, RewrapOutcome, RewrapReport, RewrapSummary, RowKey, SealHandle, SealOptions,
     Sealer, StartReader,
 };
+pub use self::io::Threads;
 pub use self::secret::{DataKey, Opened};
 
 /// What the fuzz targets reach beside the public tree. Exists under `cargo fuzz` only.

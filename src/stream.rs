@@ -5,6 +5,7 @@
 
 pub(crate) mod chunk;
 pub(crate) mod open;
+pub(crate) mod parallel;
 pub(crate) mod seal;
 
 #[cfg(test)]

@@ -17,11 +17,16 @@ use crate::{
         schedule::{BodyKeys, Schedule},
         stanza::{Recipient, RecipientType},
     },
-    io::{OpenReader, OpenReport, RangeReader, ReadAt, RecipientName, SeekReader},
-    limits::{BODY_START_LEN, CHUNK_LEN, SEALED_CHUNK_LEN},
+    io::{
+        OpenReader, OpenReport, ParallelOpenReader, RangeReader, ReadAt, RecipientName, SeekReader, Threads,
+    },
+    limits::BODY_START_LEN,
     provider::{KeyProvider, WrapContext},
     secret::{DataKey, Opened, wipe},
-    stream::chunk::ChunkCipher,
+    stream::{
+        chunk::ChunkCipher,
+        parallel::{ParallelOpenMachine, open_chunks},
+    },
 };
 
 impl OpenHandle {
@@ -124,6 +129,14 @@ impl Opener {
         &self.options
     }
 
+    /// As [`into_reader`](Self::into_reader), with the work done by several threads, which read ahead.
+    ///
+    /// `threads` is for this reader; the [option](OpenOptions#structfield.threads) is for slices and files.
+    pub fn into_parallel_reader<R: Read>(self, reader: R, threads: Threads) -> ParallelOpenReader<R> {
+        let machine = ParallelOpenMachine::new(self.cipher, threads.plan());
+        ParallelOpenReader::new(reader, machine, self.report)
+    }
+
     /// Opens from `reader`, which stands on the first chunk, at any position.
     ///
     /// # Errors
@@ -155,7 +168,7 @@ impl Opener {
         if plaintext.len() != self.checked_len(chunks.len())? {
             return Err(OpenError::Usage("the output has another length than the message's plaintext"));
         }
-        if let Err(error) = open_chunks(&self.cipher, chunks, plaintext) {
+        if let Err(error) = open_chunks(&self.cipher, chunks, plaintext, self.options.threads.count()) {
             wipe(plaintext);
             return Err(error);
         }
@@ -174,19 +187,6 @@ impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener").field("report", &self.report).finish_non_exhaustive()
     }
-}
-
-fn open_chunks(cipher: &ChunkCipher, sealed: &[u8], plaintext: &mut [u8]) -> Result<(), OpenError> {
-    let full = plaintext.len() / CHUNK_LEN;
-    let (full_sealed, last_sealed) = sealed.split_at(full * SEALED_CHUNK_LEN);
-    let (full_text, last_text) = plaintext.split_at_mut(full * CHUNK_LEN);
-    let chunks = full_sealed.chunks_exact(SEALED_CHUNK_LEN).zip(full_text.chunks_exact_mut(CHUNK_LEN));
-    for (index, (chunk, text)) in (0..).zip(chunks.chain([(last_sealed, last_text)])) {
-        cipher
-            .open_to(index, chunk, text)
-            .map_err(|_| OpenError::Tampered("a chunk of the body does not verify"))?;
-    }
-    Ok(())
 }
 
 /// A data key that was unwrapped, committed to, and under which the header verified.

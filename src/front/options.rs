@@ -2,6 +2,7 @@
 
 use crate::{
     format::Layout,
+    io::Threads,
     limits::{MAX_HEADER_LEN, MAX_PLAINTEXT_LEN, MAX_STANZAS, MAX_STANZAS_TRIED},
 };
 
@@ -28,6 +29,9 @@ pub struct SealOptions {
     pub layout: Option<Layout>,
     /// Whether [`seal_file`](crate::SealHandle::seal_file) may replace a file that is there. Default: no.
     pub replace_existing: bool,
+    /// How many threads seal what is in memory or in a file, where it is long enough to pay. Default: one. Streams are
+    /// given theirs by [`into_parallel_writer`](crate::Sealer::into_parallel_writer).
+    pub threads: Threads,
 }
 
 impl SealOptions {
@@ -42,6 +46,13 @@ impl SealOptions {
     #[must_use]
     pub const fn with_replace_existing(mut self, replace: bool) -> Self {
         self.replace_existing = replace;
+        self
+    }
+
+    /// Lets several threads work on what is long enough.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
         self
     }
 }
@@ -90,6 +101,9 @@ pub struct OpenOptions {
     pub verify_first: bool,
     /// Whether [`open_file`](crate::OpenHandle::open_file) may replace a file that is there. Default: no.
     pub replace_existing: bool,
+    /// How many threads open what is in memory or in a file, where it is long enough to pay. Default: one. Streams are
+    /// given theirs by [`into_parallel_reader`](crate::Opener::into_parallel_reader).
+    pub threads: Threads,
 }
 
 impl Default for OpenOptions {
@@ -103,6 +117,7 @@ impl Default for OpenOptions {
             lazy_length: false,
             verify_first: true,
             replace_existing: false,
+            threads: Threads::ONE,
         }
     }
 }
@@ -161,6 +176,13 @@ impl OpenOptions {
     #[must_use]
     pub const fn with_replace_existing(mut self, replace: bool) -> Self {
         self.replace_existing = replace;
+        self
+    }
+
+    /// Lets several threads work on what is long enough.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
         self
     }
 }

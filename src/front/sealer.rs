@@ -15,11 +15,15 @@ use crate::{
         schedule::Schedule,
         stanza::{Recipient, RecipientType},
     },
-    io::{RecipientName, SealReport, SealWriter},
-    limits::{BODY_START_LEN, CHUNK_LEN, MAX_PLAINTEXT_LEN, SEALED_CHUNK_LEN, TAG_LEN},
+    io::{ParallelSealWriter, RecipientName, SealReport, SealWriter, Threads},
+    limits::{BODY_START_LEN, MAX_PLAINTEXT_LEN},
     provider::{KeyProvider, WrapContext},
     secret::DataKey,
-    stream::{chunk::ChunkCipher, seal::SealMachine},
+    stream::{
+        chunk::ChunkCipher,
+        parallel::{ParallelSealMachine, seal_chunks},
+        seal::SealMachine,
+    },
 };
 
 impl SealHandle {
@@ -68,7 +72,8 @@ impl SealHandle {
         let schedule = new.schedule(&bound);
         let (header, body_start, cipher) = new.seal_header(&schedule, layout, &bound)?;
         let report = new.report(header.len());
-        Ok(Sealer { header, body_start, cipher, layout, report, fork_generation })
+        let threads = self.options.threads;
+        Ok(Sealer { header, body_start, cipher, layout, report, threads, fork_generation })
     }
 }
 
@@ -141,6 +146,7 @@ pub struct Sealer {
     cipher: ChunkCipher,
     layout: Layout,
     report: SealReport,
+    threads: Threads,
     fork_generation: u64,
 }
 
@@ -175,6 +181,14 @@ impl Sealer {
         SealWriter::new(writer, machine, report)
     }
 
+    /// As [`into_writer`](Self::into_writer), with the work done by several threads: the same bytes, sooner.
+    ///
+    /// `threads` is for this writer; the [option](crate::SealOptions#structfield.threads) is for slices and files.
+    pub fn into_parallel_writer<W: Write>(self, writer: W, threads: Threads) -> ParallelSealWriter<W> {
+        let (machine, report) = self.into_parallel_machine(threads);
+        ParallelSealWriter::new(writer, machine, report)
+    }
+
     /// The machine that seals the body, with the header to go out before it, and the report as far as it is known.
     pub(super) fn into_machine(self) -> (SealMachine, SealReport) {
         let mut head = Vec::with_capacity(self.head_len());
@@ -185,13 +199,19 @@ impl Sealer {
         (SealMachine::new(self.cipher, head, self.fork_generation), self.report)
     }
 
+    pub(super) fn into_parallel_machine(self, threads: Threads) -> (ParallelSealMachine, SealReport) {
+        let cipher = self.cipher.clone();
+        let (one, report) = self.into_machine();
+        (ParallelSealMachine::new(one, cipher, threads.plan()), report)
+    }
+
     /// Seals `plaintext` into `message`, which must have [`message_len`](Self::message_len) bytes: from slice to
     /// slice, without a copy in between.
     ///
     /// # Errors
     ///
     /// [`SealError::Usage`] if `message` has another length; [`SealError::Forked`] in a child of the process that
-    /// made this sealer.
+    /// made this sealer; [`SealError::Io`] if one of several threads panicked.
     pub fn seal_into(self, plaintext: &[u8], message: &mut [u8]) -> Result<SealReport, SealError> {
         if message.len() != self.message_len(plaintext.len())? {
             return Err(SealError::Usage("the output has another length than `message_len` says"));
@@ -205,7 +225,7 @@ impl Sealer {
             header.copy_from_slice(&self.header);
         }
         start.copy_from_slice(&self.body_start);
-        seal_chunks(&self.cipher, plaintext, chunks);
+        seal_chunks(&self.cipher, plaintext, chunks, self.threads.count())?;
         let plaintext_len = plaintext.len() as u64;
         let sealed_len = self.report.sealed_len + body_len(plaintext_len);
         Ok(SealReport { plaintext_len, sealed_len, ..self.report })
@@ -224,18 +244,4 @@ impl fmt::Debug for Sealer {
             .field("report", &self.report)
             .finish_non_exhaustive()
     }
-}
-
-/// Every full chunk, and the last one, which is shorter and possibly empty.
-fn seal_chunks(cipher: &ChunkCipher, plaintext: &[u8], sealed: &mut [u8]) {
-    let full = plaintext.chunks_exact(CHUNK_LEN);
-    let last = full.remainder();
-    let (full_sealed, last_sealed) = sealed.split_at_mut(sealed.len() - last.len() - TAG_LEN);
-    let mut index = 0;
-    for (chunk, room) in full.zip(full_sealed.chunks_exact_mut(SEALED_CHUNK_LEN)) {
-        cipher.seal_to(index, chunk, room);
-        index += 1;
-    }
-    // fmt: N-7
-    cipher.seal_to(index, last, last_sealed);
 }

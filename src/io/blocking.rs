@@ -5,11 +5,16 @@ use std::{
     io::{self, BufRead, IoSlice, IoSliceMut, Read, Write},
 };
 
-use super::{OpenReport, SealReport, random_access::position::Open};
+use super::{OpenReport, SealReport};
 use crate::{
     error::{OpenError, SealError},
     format::body::body_len,
-    stream::{GROUP_CHUNKS, chunk::ChunkCipher, open::OpenMachine, seal::SealMachine},
+    stream::{
+        GROUP_CHUNKS,
+        chunk::ChunkCipher,
+        open::{Open, OpenMachine},
+        seal::SealMachine,
+    },
 };
 
 /// Seals what is written to it into `W`.
@@ -260,7 +265,8 @@ impl<R: Read> Read for OpenReader<R> {
     }
 }
 
-impl<R: Read> Fill for OpenReader<R> {
+impl<R: Read> OpenReader<R> {
+    /// Reads and lets `open` open until there is plaintext; `None` at the end of the message.
     fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>> {
         loop {
             open(&mut self.machine, &self.cipher)?;
@@ -274,6 +280,12 @@ impl<R: Read> Fill for OpenReader<R> {
                 self.refill()?;
             }
         }
+    }
+}
+
+impl<R: Read> FillAll for OpenReader<R> {
+    fn fill_all(&mut self) -> io::Result<Option<impl Iterator<Item = &[u8]>>> {
+        Ok(self.fill(OpenMachine::open_all)?.map(OpenMachine::all_pending))
     }
 }
 
@@ -293,38 +305,40 @@ impl<R> fmt::Debug for OpenReader<R> {
     }
 }
 
-/// A reader over an [`OpenMachine`], which can be looked into.
-pub(super) trait Fill: BufRead {
-    /// Reads and lets `open` open until there is plaintext; `None` at the end of the message.
-    fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>>;
+/// A reader that can be looked into.
+pub(super) trait FillAll: BufRead {
+    /// Reads and opens until there is plaintext, and shows all that there is, piece by piece; `None` at the end of the
+    /// message.
+    fn fill_all(&mut self) -> io::Result<Option<impl Iterator<Item = &[u8]>>>;
 }
 
 /// Copies from machine to writer until the end, and leaves the plaintext nowhere else.
 pub(super) fn copy_plaintext<R, W>(reader: &mut R, writer: &mut W) -> io::Result<u64>
 where
-    R: Fill,
+    R: FillAll,
     W: Write + ?Sized,
 {
-    let mut written = 0;
+    let mut copied = 0;
     loop {
-        let machine = match reader.fill(OpenMachine::open_all) {
-            Ok(Some(machine)) => machine,
-            Ok(None) => return Ok(written),
+        let pending = match reader.fill_all() {
+            Ok(Some(pending)) => pending,
+            Ok(None) => return Ok(copied),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         let mut pieces = [IoSlice::new(&[]); GROUP_CHUNKS];
         let mut count = 0;
-        for (piece, plaintext) in pieces.iter_mut().zip(machine.all_pending()) {
+        for (piece, plaintext) in pieces.iter_mut().zip(pending) {
             *piece = IoSlice::new(plaintext);
             count += 1;
         }
         // A writer that knows nothing of vectors takes the first.
-        match writer.write_vectored(&pieces[..count]) {
+        let written = writer.write_vectored(&pieces[..count]);
+        match written {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 reader.consume(n);
-                written += n as u64;
+                copied += n as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -3,7 +3,7 @@
 //! Knows nothing of order or finality: which chunks exist, and which is the last, is the machines' and the
 //! readers' business. [Section 3](crate::manual::format) of the format, Cobblestone-256.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     crypto::{AuthFailed, aead::AeadKey},
@@ -11,15 +11,16 @@ use crate::{
     limits::{CHUNK_LEN, TAG_LEN},
 };
 
-/// The key of one body and its base nonce.
+/// The key of one body and its base nonce. Clones share the key, which is wiped with the last of them.
+#[derive(Clone)]
 pub(crate) struct ChunkCipher {
-    key: AeadKey,
+    key: Arc<AeadKey>,
     base_nonce: [u8; 12],
 }
 
 impl ChunkCipher {
     pub(crate) fn new(keys: &BodyKeys) -> Self {
-        Self { key: AeadKey::new(keys.key.expose()), base_nonce: keys.base_nonce }
+        Self { key: Arc::new(AeadKey::new(keys.key.expose())), base_nonce: keys.base_nonce }
     }
 
     /// Seals `plaintext` into `sealed`, which is 16 bytes longer.
@@ -54,6 +55,14 @@ impl ChunkCipher {
             *byte ^= counter;
         }
         nonce
+    }
+}
+
+#[cfg(test)]
+impl ChunkCipher {
+    /// How many there are that share this key.
+    pub(crate) fn shares_for_test(&self) -> usize {
+        Arc::strong_count(&self.key)
     }
 }
 

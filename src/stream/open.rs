@@ -4,7 +4,7 @@
 //! is an end of the message only if the last chunk, which is always short, was there; and a failure is final:
 //! the buffer is wiped and every later call says the same.
 
-use std::{fmt, ops::Range};
+use std::{fmt, io, ops::Range};
 
 use super::{GROUP_LEN, GROWTH, chunk::ChunkCipher};
 use crate::{
@@ -48,6 +48,10 @@ pub(crate) enum Fault {
     Truncated,
     Tampered,
     TooLong,
+    /// A thread that was opening chunks panicked.
+    Panicked,
+    /// This process is a fork of the one whose threads were opening chunks.
+    Forked,
 }
 
 impl From<Fault> for OpenError {
@@ -57,6 +61,10 @@ impl From<Fault> for OpenError {
             Fault::Tampered => Self::Tampered("a chunk of the body does not verify"),
             Fault::TooLong => {
                 Self::LimitExceeded { what: "plaintext of a message (bytes)", limit: MAX_PLAINTEXT_LEN }
+            }
+            Fault::Panicked => Self::Io(io::Error::other("a thread that was opening chunks panicked")),
+            Fault::Forked => {
+                Self::Usage("the process forked while opening by several threads: open anew in the child")
             }
         }
     }
@@ -253,9 +261,27 @@ impl OpenMachine {
         if self.index >= MAX_CHUNKS { Err(self.fail(Fault::TooLong)) } else { Ok(()) }
     }
 
+    /// Gives up the ciphertext that is less than a chunk to `keep`, and the buffer; says which chunk comes next.
+    pub(super) fn hand_over(&mut self, keep: impl FnOnce(&[u8])) -> u64 {
+        keep(&self.buffer[self.start..self.fill]);
+        wipe(&mut self.buffer[..self.touched]);
+        self.touched = 0;
+        let index = self.index;
+        *self = Self::starting_at(index);
+        index
+    }
+
+    /// Ends the message here after others opened up to chunk `index`: `rest` is the ciphertext behind that.
+    pub(super) fn finish_at(&mut self, index: u64, rest: &[u8]) {
+        *self = Self::starting_at(index);
+        self.buffer = rest.to_vec();
+        self.fill = rest.len();
+        self.state = State::EndOfInput;
+    }
+
     /// Final: wipes what was read and opened, but for what is verified and pending, and remembers why.
     // fmt: O-19
-    fn fail(&mut self, fault: Fault) -> OpenError {
+    pub(super) fn fail(&mut self, fault: Fault) -> OpenError {
         self.state = State::Failed(fault);
         if self.opened.is_empty() {
             (self.opened, self.behind, self.start) = (0..0, 0, 0);
@@ -265,6 +291,9 @@ impl OpenMachine {
         fault.into()
     }
 }
+
+/// How much a machine opens at a time: [`OpenMachine::open_next`] or [`OpenMachine::open_all`].
+pub(crate) type Open = fn(&mut OpenMachine, &ChunkCipher) -> Result<(), OpenError>;
 
 #[cfg(test)]
 impl OpenMachine {

@@ -198,6 +198,49 @@ impl SealMachine {
         (self.sealed, self.partial, self.sent, self.draining) = (0, 0, 0, false);
     }
 
+    /// Whether nothing of the body is under way here but a chunk that is not full: others may seal what follows.
+    pub(super) fn is_between_groups(&self) -> bool {
+        self.state == State::Open && self.head.is_empty() && self.sealed == 0
+    }
+
+    /// Gives up the chunk that is not full to `keep`, and the buffer; says which chunk comes next.
+    pub(super) fn hand_over(&mut self, keep: impl FnOnce(&[u8])) -> u64 {
+        keep(&self.buffer[self.sealed..self.sealed + self.partial]);
+        self.wipe();
+        (self.buffer, self.partial, self.lent) = (Vec::new(), 0, false);
+        self.index
+    }
+
+    /// Whether plaintext may be taken, and `more` bytes of it.
+    pub(super) fn check_more(&mut self, more: usize) -> Result<(), SealError> {
+        self.check_open()?;
+        self.check_len(more)
+    }
+
+    /// Counts `n` bytes that were [checked](Self::check_more) and that others seal.
+    pub(super) fn count(&mut self, n: usize) {
+        self.plaintext_len += n as u64;
+    }
+
+    /// Ends the message here after others sealed up to chunk `index`: `partial` is what is left for the last one.
+    pub(super) fn finish_at(&mut self, index: u64, partial: &[u8]) -> Result<(), SealError> {
+        self.check_open()?;
+        self.index = index;
+        self.buffer = vec![0; partial.len() + TAG_LEN];
+        self.buffer[..partial.len()].copy_from_slice(partial);
+        self.partial = partial.len();
+        self.finish()
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+
+    /// Whether `finish` was called, and the last chunk is made or about to be.
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finishing | State::Finished)
+    }
+
     fn check_open(&mut self) -> Result<(), SealError> {
         match self.state {
             State::Failed => Err(SealError::Poisoned),

@@ -11,7 +11,10 @@ use crate::{
     format::body::plaintext_len,
     io::OpenReport,
     limits::{BODY_START_LEN, CHUNK_LEN, SEALED_CHUNK_LEN},
-    stream::{chunk::ChunkCipher, open::OpenMachine},
+    stream::{
+        chunk::ChunkCipher,
+        open::{Open, OpenMachine},
+    },
 };
 
 /// A position in a message's plaintext, and the machines that open around it.
@@ -50,9 +53,6 @@ pub(in crate::io) enum Step {
     /// Nothing: what was asked for is there.
     Ready,
 }
-
-/// [`OpenMachine::open_next`] or [`OpenMachine::open_all`].
-pub(in crate::io) type Open = fn(&mut OpenMachine, &ChunkCipher) -> Result<(), OpenError>;
 
 impl Position {
     /// The beginning of a message whose chunks begin at `base` of a source that ends at `end`.

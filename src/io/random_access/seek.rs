@@ -8,14 +8,17 @@ use std::{
     io::{self, BufRead, Read, Seek, SeekFrom, Write},
 };
 
-use super::position::{Open, Position, Step};
+use super::position::{Position, Step};
 use crate::{
     error::OpenError,
     io::{
         OpenReport,
-        blocking::{Fill, copy_plaintext, unwrap_open_error},
+        blocking::{FillAll, copy_plaintext, unwrap_open_error},
     },
-    stream::{chunk::ChunkCipher, open::OpenMachine},
+    stream::{
+        chunk::ChunkCipher,
+        open::{Open, OpenMachine},
+    },
 };
 
 /// Opens a message from a source that seeks: [`Read`], [`BufRead`] and [`Seek`] over its plaintext.
@@ -104,10 +107,17 @@ impl<R: Read + Seek> SeekReader<R> {
     }
 }
 
-impl<R: Read + Seek> Fill for SeekReader<R> {
+impl<R: Read + Seek> SeekReader<R> {
+    /// Reads and lets `open` open until there is plaintext; `None` at the end of the message.
     fn fill(&mut self, open: Open) -> io::Result<Option<&OpenMachine>> {
         self.go(|position| position.fill_step(open))?;
         Ok(self.position.filled_machine())
+    }
+}
+
+impl<R: Read + Seek> FillAll for SeekReader<R> {
+    fn fill_all(&mut self) -> io::Result<Option<impl Iterator<Item = &[u8]>>> {
+        Ok(self.fill(OpenMachine::open_all)?.map(OpenMachine::all_pending))
     }
 }
 

@@ -21,10 +21,13 @@ use crate::{
     error::OpenError,
     io::{
         OpenReport,
-        random_access::position::{Open, Position, Step},
+        random_access::position::{Position, Step},
         unwrap_open_error,
     },
-    stream::{chunk::ChunkCipher, open::OpenMachine},
+    stream::{
+        chunk::ChunkCipher,
+        open::{Open, OpenMachine},
+    },
 };
 
 /// Opens a message from a source that seeks: [`AsyncRead`], [`AsyncBufRead`] and [`AsyncSeek`] over its plaintext, as
