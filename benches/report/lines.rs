@@ -81,6 +81,7 @@ const STREAMS: &str = "Streams, memory to sink";
 const SLICES: &str = "Slice to slice";
 const FILES: &str = "File to file, synced";
 const MESSAGES: &str = "Small messages, headers and ranges";
+const REWRAP: &str = "Rewrap, keys in memory";
 const RECORDS: &str = "Records, key loaded";
 const THREADS: &str = "Records, two threads on one key";
 
@@ -116,6 +117,10 @@ pub(crate) const LINES: &[Line] = &[
     line("header-verify-two-slots", "parse and verify that header", 0, Held::CostAtMost(None)).of(MESSAGES),
     line("range-1kib-of-1gib", "read 1 KiB of an open file of 1 GiB", 0, cost(60_000.0)).of(MESSAGES).in_readme(),
     line("range-1kib-of-1gib", "the same, against reading and opening one bare chunk", 0, Held::TimeAtMost(None)).of(MESSAGES),
+
+    line("rewrap-file-10gib", "rewrap a file of 10 GiB in place, synced", 0, cost(50_000_000.0)).of(REWRAP).in_readme(),
+    line("rewrap-message-two-slots", "the same header in memory: unwrap, wrap, check, write", 0, Held::CostAtMost(None)).of(REWRAP),
+    line("rewrap-message-compact", "a compact header in memory", 0, Held::CostAtMost(None)).of(REWRAP),
 
     line("record-seal-64b", "seal 64 B into a buffer", 0, times(1.15)).of(RECORDS),
     line("record-seal-1kib", "seal 1 KiB into a buffer", 0, times(1.15)).of(RECORDS).in_readme(),
