@@ -60,6 +60,15 @@ fn files_and_directories_that_may_not_be_written() {
     assert!(ran.text().contains("opens with key \"new\""), "{ran:?}");
 }
 
+/// The system's message names the file beside, and a name may hold anything.
+#[test]
+fn names_in_messages_of_the_system_are_escaped() {
+    let sandbox = sealed(&["a\u{1b}[2Jb"]);
+    let script = "trap '' XFSZ; ulimit -f 0; exec $KUVERT rewrap -k k --to new a*";
+    let ran = sandbox.finish(&mut sandbox.shell(script), &[]);
+    ran.fails_empty(1, &["a\\u{1b}[2Jb: ", "a\\u{1b}[2Jb.kuvert-header: File too large"]);
+}
+
 #[test]
 fn a_disk_that_is_read_only() {
     let sandbox = sealed(&["file"]);

@@ -164,6 +164,38 @@ fn keys_are_counted_over_many_files() {
     assert_eq!(objects(ran.text()), [counted]);
 }
 
+#[test]
+fn thousands_of_files_are_counted_and_the_unreadable_listed() {
+    let sandbox = Sandbox::new();
+    sandbox.sealed("sealed", PLAIN, &[]);
+    sandbox.write("foreign", "hello");
+    sandbox.write("cut", &sandbox.read("sealed")[..50]);
+    let mut names: Vec<String> = (0..3000).map(|n| format!("backup-{n}.kvt")).collect();
+    for name in &names {
+        std::fs::hard_link(sandbox.path("sealed"), sandbox.path(name)).unwrap();
+    }
+    names.insert(1000, "foreign".into());
+    names.insert(2000, "cut".into());
+    names.insert(2500, "absent\u{1b}[2J".into());
+    let arguments: Vec<&str> =
+        ["inspect", "--keys"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    // Each file is closed before the next one is opened.
+    let mut command = sandbox.shell("ulimit -n 20; exec \"$KUVERT\" \"$@\"");
+    let ran = sandbox.finish(command.arg("sh").args(&arguments), &[]);
+    assert!(ran.status.code() == Some(3) && ran.err.is_empty(), "{ran:?}");
+    assert!(
+        ran.text().starts_with("keys that 3000 files name, by their headers' claims and not verified:\n")
+    );
+    assert!(ran.text().contains("    3000  0x0001 (aes-kwp) \"main\"\n"), "{ran:?}");
+    let unreadable = ran.text().split_once("3 files could not be read, and may name any key:\n").unwrap().1;
+    for (line, says) in
+        unreadable.lines().zip(["foreign: not a", "cut: truncated", "absent\\u{1b}[2J cannot be read"])
+    {
+        assert!(line.trim_start().starts_with(says), "{unreadable}");
+    }
+    assert_eq!(unreadable.lines().count(), 3);
+}
+
 /// Every name of a field that is ever written.
 fn names(value: &Value, found: &mut std::collections::BTreeSet<String>) {
     match value {
@@ -193,6 +225,7 @@ fn every_field_is_in_the_manual() {
         &["inspect", "--json", "sealed", "bad", "foreign"][..],
         &["inspect", "--keys", "--json", "sealed", "foreign"],
         &["verify", "--json", "-k", "k", "sealed", "foreign"],
+        &["rewrap", "--json", "-k", "k", "--to", "k", "sealed", "foreign"],
     ] {
         objects(sandbox.run(arguments).text()).iter().for_each(|object| names(object, &mut found));
     }

@@ -136,6 +136,19 @@ fn a_copy_of_the_header_that_was_left() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn through_a_link_the_file_itself_is_meant() {
+    let sandbox = sealed(&["target"]);
+    std::os::unix::fs::symlink("target", sandbox.path("file")).unwrap();
+    sandbox.write("target.kuvert-header", &sandbox.read("target")[..HEADER]);
+    warns(&sandbox, "k", &["target.kuvert-header is left of a rewrap"]);
+    rewrap(&sandbox, "k", "new").is_good();
+    assert!(sandbox.path("file").is_symlink());
+    assert_eq!(sandbox.listing(), ["file", "k", "new", "target", "third"]);
+    is_mended(&sandbox, "new");
+}
+
 #[test]
 fn a_header_that_was_lost_comes_back_from_its_copy() {
     let sandbox = sealed(&["file", "other"]);

@@ -8,7 +8,9 @@ use crate::names;
 
 /// The copy that lies beside a file, if there is one.
 pub(crate) fn beside(file: &Path) -> Option<PathBuf> {
-    let mut copy: OsString = file.as_os_str().to_owned();
+    // Beside the file itself, and not beside a link to it.
+    let real = if file.is_symlink() { file.canonicalize().ok()? } else { file.to_owned() };
+    let mut copy: OsString = real.into_os_string();
     copy.push(SUFFIX);
     let copy = PathBuf::from(copy);
     copy.symlink_metadata().is_ok().then_some(copy)

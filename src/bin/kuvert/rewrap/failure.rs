@@ -61,7 +61,8 @@ fn no_room(name: &str, needed: usize, available: usize) -> String {
 }
 
 fn io_failed(error: &io::Error, name: &str) -> Failure {
-    let failure = Failure::new(kuvert::Category::Io, format!("{name}: {error}"));
+    // It may name a file beside this one.
+    let failure = Failure::new(kuvert::Category::Io, format!("{name}: {}", names::shown(&error.to_string())));
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             failure.advise("the file, and the directory it is in, have to be writable for whoever runs this")
