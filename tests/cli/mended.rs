@@ -127,6 +127,16 @@ fn a_copy_of_the_header_that_was_left() {
     is_mended(&sandbox, "new");
     assert_eq!(sandbox.listing(), ["file", "k", "new", "third"]);
 
+    // Named itself, as by `*`, it is told from its file.
+    sandbox.write("file.kuvert-header", &good[..HEADER]);
+    for command in [&["open"][..], &["verify"], &["rewrap", "--to", "new"]] {
+        let ran = sandbox.run(&[command, &["-k", "k", "file.kuvert-header"]].concat());
+        ran.fails_empty(
+            4,
+            &["truncated", "it is the copy of a header that a rewrap has left: name the file itself"],
+        );
+    }
+
     // A stale one never takes away what was given since, nor brings back a key that was taken away.
     for to in ["new", "third"] {
         sandbox.write("file.kuvert-header", &good[..HEADER]);

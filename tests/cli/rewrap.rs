@@ -154,6 +154,9 @@ fn a_detached_header_beside_its_body_or_elsewhere() {
         .fails_empty(2, &["body.kvh is a detached header", "--header body.kvh BODY"]);
     rewrap(&sandbox, &["-k", "third", "--to", "k", "--header", "body.kvh", "elsewhere"]).is_good();
     assert_eq!(openers(&sandbox, &["--header", "body.kvh", "elsewhere"]), ["k"]);
+    // A header that is a file of its own is always replaced as a whole, and no body is copied for it.
+    rewrap(&sandbox, &["-k", "k", "--to", "new", "--in-place", "--header", "body.kvh", "elsewhere"])
+        .is_good();
 }
 
 #[test]

@@ -24,16 +24,30 @@ pub(crate) fn warn_of(file: &Path) {
     }
 }
 
+/// Of a file that does not open, and may be such a copy itself.
+pub(crate) fn name_the_file(failure: Failure, file: &Path) -> Failure {
+    if is_of_file(&failure) && file.as_os_str().to_string_lossy().ends_with(SUFFIX) {
+        return failure
+            .advise("by its name it is the copy of a header that a rewrap has left: name the file itself");
+    }
+    failure
+}
+
 /// Of a file that does not open, whose header may be what is wrong.
 pub(crate) fn point_to(failure: Failure, file: &Path) -> Failure {
-    let is_of_file = matches!(failure.exit_status(), 3..=6);
-    match beside(file).filter(|_| is_of_file) {
+    let failure = name_the_file(failure, file);
+    match beside(file).filter(|_| is_of_file(&failure)) {
         Some(copy) => failure.advise(format!(
             "a rewrap of it was interrupted and left a copy of its header, {}: {END}",
             names::path(&copy)
         )),
         None => failure,
     }
+}
+
+/// Whether the file is at fault, and not the machine or the call.
+fn is_of_file(failure: &Failure) -> bool {
+    matches!(failure.exit_status(), 3..=6)
 }
 
 const SUFFIX: &str = ".kuvert-header";

@@ -9,12 +9,14 @@ use crate::args::PresentedArguments;
 use crate::context::{self, Stored};
 use crate::detached::header_path;
 use crate::failure::Failure;
-use crate::names;
+use crate::{names, side_copy};
 
 pub(super) fn of(error: &RewrapError, target: &Target, given: &PresentedArguments, key_ids: &str) -> Failure {
     let name = target.name();
     match error {
-        RewrapError::Open(error) => opening(error, target, given, key_ids),
+        RewrapError::Open(error) => {
+            side_copy::name_the_file(opening(error, target, given, key_ids), target.header_file())
+        }
         RewrapError::Io(error) => io_failed(error, &name),
         RewrapError::NoRoom { needed, available } => {
             Failure::new(error.category(), no_room(&name, *needed, *available))
