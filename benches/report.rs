@@ -1,6 +1,6 @@
 //! Turns what `cargo bench` measured into the tables of the manual and of the README, and into a plot.
 //!
-//! `cargo bench && cargo bench --bench report`. Reads the medians that criterion left under the target directory, and
+//! `cargo bench --features tokio && cargo bench --features tokio --bench report`. Reads the medians that criterion left under the target directory, and
 //! writes `benches/ratios.svg` and what stands between `<!-- figures -->` and `<!-- /figures -->` in the two pages. Exit
 //! status 1 if a line was not measured; a target that is not met is told, and is no failure: machines differ.
 
@@ -17,7 +17,7 @@ use std::{
     process::ExitCode,
 };
 
-use lines::{Held, LINES, Line};
+use lines::{Held, Line, lines};
 
 fn main() -> ExitCode {
     // `cargo test` builds and runs every bench once to see that it works; this one has nothing to show then.
@@ -75,7 +75,7 @@ impl Measured {
     fn read(criterion: &Path) -> Result<Self, String> {
         let yardstick = estimate(criterion, "bare-seal-1kib", "kuvert")?.median;
         let scale = (yardstick / 200.0).max(1.0);
-        let figures = LINES.iter().map(|line| {
+        let figures = lines().map(|line| {
             let kuvert = estimate(criterion, line.name, "kuvert")?.median;
             let bare = match line.held {
                 Held::CostAtMost(_) => None,

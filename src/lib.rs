@@ -29,7 +29,7 @@
 //!                Opener, OpenReader, SeekReader, RangeReader ---> plaintext, no chunk before it is verified
 //! ```
 //!
-//! Keys are asked for in one `await`; bytes are ordinary [`std::io`] from then on. Nothing here needs a particular
+//! Keys are asked for in one `await`; bytes are ordinary [`std::io`], or tokio's, from then on. Nothing here needs a particular
 //! async runtime, and programs without one call [`blocking`].
 //!
 //! # Which call when
@@ -40,6 +40,7 @@
 //! | many small values: fields, rows, events | [`Kuvert::new_record_key`] and [`Kuvert::load_record_key`], then [`RecordKey`] |
 //! | a stream of any length | [`Kuvert::sealer`] and [`Sealer::into_writer`]; [`MessageStart`], [`Kuvert::opener`] and [`Opener::into_reader`] |
 //! | the same on several cores | [`Sealer::into_parallel_writer`], [`Opener::into_parallel_reader`]; [`Threads`] in the options of the others |
+//! | the same with tokio, or as a `Stream` of `Bytes` | `Sealer::into_async_writer` and `into_stream`, `MessageStart::read_async`, `Opener::into_async_reader` and `into_stream` (feature `tokio`) |
 //! | parts of a sealed file | [`Opener::into_seekable`], or [`Opener::into_ranges`] for many threads |
 //! | files, whole or not at all | [`SealHandle::seal_file`], [`OpenHandle::open_file`] |
 //! | a service that only writes, or only reads | [`Kuvert::seal_only`], [`Kuvert::open_only`] |
@@ -56,6 +57,7 @@
 //! | `aws-lc` | yes | the crypto backend aws-lc-rs |
 //! | `ring`, `portable` | | other crypto backends, for where that one does not build; the bytes are the same. With several on, aws-lc is used, then ring |
 //! | `serde` | | options that a configuration file can hold |
+//! | `tokio` | | readers, writers and streams for tokio: `AsyncSealWriter`, `AsyncOpenReader`, `AsyncSeekReader`, `SealStream`, `OpenStream` in [`io`]. Traits only, no runtime |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
 //! | `cli` | | the program `kuvert` |
 //!

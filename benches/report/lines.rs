@@ -80,13 +80,19 @@ const KIB: usize = 1 << 10;
 const STREAMS: &str = "Streams, memory to sink";
 const SLICES: &str = "Slice to slice";
 const FILES: &str = "File to file, synced";
+const TOKIO: &str = "Tokio's adapters, against the blocking ones";
 const MESSAGES: &str = "Small messages, headers and ranges";
 const REWRAP: &str = "Rewrap, keys in memory";
 const RECORDS: &str = "Records, key loaded";
 const THREADS: &str = "Records, two threads on one key";
 
+/// The lines that this build measures: those of a feature with the feature.
+pub(crate) fn lines() -> impl Iterator<Item = &'static Line> {
+    LINES.iter().filter(|line| cfg!(feature = "tokio") || line.section != TOKIO)
+}
+
 #[rustfmt::skip]
-pub(crate) const LINES: &[Line] = &[
+const LINES: &[Line] = &[
     line("stream-seal-256mib", "seal 256 MiB written to a writer", LARGE, speed(0.95)).of(STREAMS).in_readme(),
     line("stream-seal-read-256mib", "seal 256 MiB copied from a reader", LARGE, speed(0.95)).of(STREAMS),
     line("stream-open-256mib", "open 256 MiB", LARGE, speed(0.95)).of(STREAMS).in_readme(),
@@ -108,6 +114,16 @@ pub(crate) const LINES: &[Line] = &[
     line("file-seal-std-copy", "seal it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
     line("file-open-std-copy", "open it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
     line("file-verify-open-loop", "verify all of it, then open it (the default), against reading and writing it", LARGE, Held::TimeAtMost(None)).of(FILES),
+
+    line("tokio-seal-256mib", "seal 256 MiB written to an `AsyncWrite`", LARGE, speed(0.9)).of(TOKIO),
+    line("tokio-open-256mib", "open 256 MiB by `copy_to`", LARGE, speed(0.9)).of(TOKIO),
+    line("tokio-read-256mib", "open 256 MiB through `AsyncRead`, 64 KiB at a time", LARGE, speed(0.9)).of(TOKIO),
+    line("tokio-stream-seal-256mib", "seal a stream of 256 MiB in pieces of 256 KiB", LARGE, Held::SpeedAtLeast(None)).of(TOKIO),
+    line("tokio-stream-open-256mib", "open a stream of 256 MiB in pieces of 256 KiB", LARGE, Held::SpeedAtLeast(None)).of(TOKIO),
+    line("tokio-seal-64kib", "seal 64 KiB, beginning and end included", 64 * KIB, speed(0.9)).of(TOKIO),
+    line("tokio-open-64kib", "open 64 KiB, the same", 64 * KIB, speed(0.9)).of(TOKIO),
+    line("tokio-file-seal", "seal a file of 256 MiB by `tokio::fs`, against `std::fs`", LARGE, speed(0.9)).of(TOKIO),
+    line("tokio-file-open", "open a file of 256 MiB by `tokio::fs`, against `std::fs`", LARGE, speed(0.9)).of(TOKIO),
 
     line("message-seal-64b", "seal a message of 64 B, key in memory", 0, cost(12_000.0)).of(MESSAGES).in_readme(),
     line("message-open-64b", "open a message of 64 B, key in memory", 0, cost(12_000.0)).of(MESSAGES).in_readme(),

@@ -85,7 +85,9 @@ pub struct OpenOptions {
     pub accept_stored_context: bool,
     /// Refuses headers of a lower generation, as an older header that was put back has. Default: 0, any.
     pub min_generation: u32,
-    /// The longest header accepted, in bytes. Default and maximum: 278 591, the format's.
+    /// The longest header accepted, in bytes. Default and maximum: 278 591, the format's. Kept before the header is
+    /// read by calls that read it themselves; of a start that you read it is too late for that, so read it with
+    /// [`MessageStart::within`](crate::MessageStart::within) the same limit.
     pub max_header_len: usize,
     /// Stanzas of configured keys that are tried in one header slot: bounds the provider calls that a hostile header
     /// can cause. Default 4, maximum 32, the format's.

@@ -342,6 +342,9 @@ fn starts_are_read_again_after_every_poll() {
     assert!(polls > 50, "only {polls} polls");
 }
 
+/// One call of a writer's poll functions.
+type Polling<'a> = dyn FnMut(Pin<&mut AsyncSealWriter<Slow<Vec<u8>>>>, &mut Context<'_>) -> Poll<usize> + 'a;
+
 /// A waker that can be told from others.
 struct Named;
 
@@ -355,22 +358,21 @@ fn spurious_polls_are_harmless() {
     let bell = Arc::new(Bell::default());
     let plaintext = text(40 * CHUNK);
     let mut writer = sealer().into_async_writer(Slow::with_bell(Vec::new(), &bell));
-    let mut patiently =
-        |poll: &mut dyn FnMut(Pin<&mut AsyncSealWriter<Slow<Vec<u8>>>>, &mut Context<'_>) -> Poll<usize>| {
-            for _ in 0..100 {
-                for _ in 0..3 {
-                    let waker = Waker::from(Arc::new(Named));
-                    let mut cx = Context::from_waker(&waker);
-                    if let Poll::Ready(value) = poll(Pin::new(&mut writer), &mut cx) {
-                        return value;
-                    }
-                    assert!(bell.is_for(&waker), "an old waker would be woken");
+    let mut patiently = |poll: &mut Polling<'_>| {
+        for _ in 0..100 {
+            for _ in 0..3 {
+                let waker = Waker::from(Arc::new(Named));
+                let mut cx = Context::from_waker(&waker);
+                if let Poll::Ready(value) = poll(Pin::new(&mut writer), &mut cx) {
+                    return value;
                 }
-                writer.inner_mut().ready();
-                bell.ring();
+                assert!(bell.is_for(&waker), "an old waker would be woken");
             }
-            panic!("never ready");
-        };
+            writer.inner_mut().ready();
+            bell.ring();
+        }
+        panic!("never ready");
+    };
     let mut rest = &plaintext[..];
     while !rest.is_empty() {
         let taken = patiently(&mut |writer, cx| writer.poll_write(cx, rest).map(Result::unwrap));
