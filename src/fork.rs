@@ -2,7 +2,7 @@
 //!
 //! A child is a copy: whatever the parent would draw or count next, it would too. What must not happen twice asks
 //! [`generation`] and starts anew when it changed. Beside it stands the cheap clock that the same callers ask.
-//! Floor 0, and the one place of the crate that may be unsafe.
+//! Floor 0, and one of the two places of the crate that may be unsafe (the other locks files).
 
 #![allow(
     unsafe_code,
