@@ -50,7 +50,7 @@ pub(crate) struct KeygenArguments {
 #[command(override_usage = help::SEAL.usage, after_help = help::SEAL.after_help())]
 pub(crate) struct SealArguments {
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) keys: SealingKeyArguments,
     /// A pair of the encryption context that is bound to the data and stored in clear in the file; repeats.
     #[arg(short, long = "context", value_name = "NAME=VALUE")]
     pub(crate) context: Vec<OsString>,
@@ -79,7 +79,7 @@ pub(crate) struct SealArguments {
 #[command(override_usage = help::OPEN.usage, after_help = help::OPEN.after_help())]
 pub(crate) struct OpenArguments {
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) keys: OpeningKeyArguments,
     #[command(flatten)]
     pub(crate) context: PresentedArguments,
     /// Opens only these bytes of the plaintext, END not included; IN must be a file.
@@ -107,7 +107,7 @@ pub(crate) struct OpenArguments {
 #[command(override_usage = help::VERIFY.usage, after_help = help::VERIFY.after_help())]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) keys: OpeningKeyArguments,
     #[command(flatten)]
     pub(crate) context: PresentedArguments,
     /// Refuses files last written longer ago than this: a number and s, m, h, d or w, such as 26h.
@@ -144,7 +144,7 @@ pub(crate) struct InspectArguments {
 #[command(override_usage = help::REWRAP.usage, after_help = help::REWRAP.after_help())]
 pub(crate) struct RewrapArguments {
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) keys: OpeningKeyArguments,
     /// A key file for the new key, which is its first one; repeats, and then each of them can open the files.
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath, required_unless_present = "remove")]
     pub(crate) to: Vec<OsString>,
@@ -163,7 +163,7 @@ pub(crate) struct RewrapArguments {
 #[command(override_usage = help::REPAIR.usage, after_help = help::REPAIR.after_help())]
 pub(crate) struct RepairArguments {
     #[command(flatten)]
-    pub(crate) keys: KeyArguments,
+    pub(crate) keys: OpeningKeyArguments,
     /// A key file with the key that was wanted; repeats [default: the keys of -k].
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) to: Vec<OsString>,
@@ -214,8 +214,16 @@ pub(crate) struct ManArguments {
 }
 
 #[derive(Args)]
-pub(crate) struct KeyArguments {
-    /// A key file; repeats. The first seals, all of them open [default: KUVERT_KEYS, separated by blanks].
+pub(crate) struct OpeningKeyArguments {
+    /// A key file; repeats: each file is opened with the key that fits [default: KUVERT_KEYS, separated by blanks].
+    #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(crate) struct SealingKeyArguments {
+    /// A key file, of which the first key seals; of several files, that of the first one [default: KUVERT_KEYS, separated by
+    /// blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
 }

@@ -6,18 +6,17 @@ use std::sync::Arc;
 
 use kuvert::provider::{KeyProvider, MemoryProvider};
 
-use crate::args::KeyArguments;
 use crate::failure::Failure;
 use crate::names;
 
 /// The keys of all files that were given.
-pub(crate) fn load(arguments: &KeyArguments) -> Result<MemoryProvider, Failure> {
-    load_all(&given(arguments)?)
+pub(crate) fn load(keys: &[OsString]) -> Result<MemoryProvider, Failure> {
+    load_all(&given(keys)?)
 }
 
 /// The keys as they were given with `-k`, or else by the environment; at least one.
-pub(crate) fn given(arguments: &KeyArguments) -> Result<Vec<OsString>, Failure> {
-    let given = if arguments.key.is_empty() { from_environment() } else { arguments.key.clone() };
+pub(crate) fn given(keys: &[OsString]) -> Result<Vec<OsString>, Failure> {
+    let given = if keys.is_empty() { from_environment() } else { keys.to_vec() };
     if given.is_empty() {
         return Err(Failure::usage(
             "no key was given: name a key file with -k KEY, or in the variable KUVERT_KEYS",

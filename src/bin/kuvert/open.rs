@@ -9,7 +9,7 @@ use kuvert::io::{OpenReport, RangeReader, SeekReader};
 use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener};
 use zeroize::Zeroizing;
 
-use crate::args::{KeyArguments, OpenArguments, PresentedArguments};
+use crate::args::{OpenArguments, OpeningKeyArguments, PresentedArguments};
 use crate::context::Stored;
 use crate::detached::header_path;
 use crate::failure::{Failure, warn};
@@ -47,9 +47,9 @@ pub(crate) struct Message {
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(key: &KeyArguments, arguments: &'a PresentedArguments) -> Result<Self, Failure> {
+    pub(crate) fn new(key: &OpeningKeyArguments, arguments: &'a PresentedArguments) -> Result<Self, Failure> {
         let context = context::presented(&arguments.context)?;
-        let provider = keys::load(key)?;
+        let provider = keys::load(&key.key)?;
         let key_ids = keys::ids(&provider);
         let options = OpenOptions::default().with_accept_stored_context(arguments.accept_stored_context);
         let handle = Kuvert::open_only(provider).with_options(options).into();

@@ -23,7 +23,7 @@ use target::Target;
 
 pub(crate) fn run(arguments: &RewrapArguments) -> Result<(), Failure> {
     let change = &arguments.change;
-    let opening = Opening::new(keys::given(&arguments.keys)?, &arguments.to, change)?;
+    let opening = Opening::new(keys::given(&arguments.keys.key)?, &arguments.to, change)?;
     let mut new = keys::each(&arguments.to)?.into_iter();
     let rewrap = match new.next() {
         None => opening.handle.remove_recipient(&arguments.remove),
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &RewrapArguments) -> Result<(), Failure> {
 
 pub(crate) fn repair(arguments: &RepairArguments) -> Result<(), Failure> {
     let change = &arguments.change;
-    let own = keys::given(&arguments.keys)?;
+    let own = keys::given(&arguments.keys.key)?;
     let wanted = if arguments.to.is_empty() { own.clone() } else { arguments.to.clone() };
     let opening = Opening::new(own, &arguments.to, change)?;
     let mut new = keys::each(&wanted)?.into_iter();

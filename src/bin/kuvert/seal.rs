@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &SealArguments) -> Result<(), Failure> {
     // fmt: T-3
     let context = context::stored_and_required(&arguments.context, &arguments.require)?;
     let options = SealOptions::default().with_layout(layout(arguments.layout));
-    let kuvert = Kuvert::new(keys::load(&arguments.keys)?).with_seal_options(options);
+    let kuvert = Kuvert::new(keys::load(&arguments.keys.key)?).with_seal_options(options);
     let sealer = kuvert.sealer(&context).map_err(|error| Failure::sealing(&error))?;
     let header = header_file.map(|file| file.write(sealer.header())).transpose()?;
     let output = target.create()?;
