@@ -27,5 +27,6 @@ mod sandbox;
 mod signals;
 #[cfg(unix)]
 mod terminal;
+mod threads;
 mod vectors;
 mod verify;

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use kuvert::Threads;
 
 use crate::failure::Failure;
 use crate::{help, names};
@@ -60,6 +61,8 @@ pub(crate) struct SealArguments {
     /// How the header is laid out. Detached: the header goes to OUT.kvh, the body to OUT.
     #[arg(long, value_enum, default_value_t = LayoutName::Rewrappable)]
     pub(crate) layout: LayoutName,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArguments,
     /// Where to write [default: standard output].
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
@@ -91,6 +94,8 @@ pub(crate) struct OpenArguments {
     /// Writes while reading, without verifying the whole of a file first.
     #[arg(long)]
     pub(crate) stream: bool,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArguments,
     /// Where to write [default: standard output].
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
@@ -116,6 +121,8 @@ pub(crate) struct VerifyArguments {
     /// The header's file, where it is detached; there must be one FILE, which is the body.
     #[arg(long, value_name = "FILE")]
     pub(crate) header: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) threads: ThreadsArguments,
     /// Writes one JSON object a file, each on a line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -229,6 +236,13 @@ pub(crate) struct SealingKeyArguments {
 }
 
 #[derive(Args)]
+pub(crate) struct ThreadsArguments {
+    /// How many threads to work with: a number, or auto for as many as there are cores.
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = parse_threads)]
+    pub(crate) threads: Threads,
+}
+
+#[derive(Args)]
 pub(crate) struct PresentedArguments {
     /// A pair of the encryption context, stored or required: every one of them has to be presented; repeats.
     #[arg(short, long = "context", value_name = "NAME=VALUE")]
@@ -236,6 +250,14 @@ pub(crate) struct PresentedArguments {
     /// Takes the stored pairs from the file for right. Then any file of the same key opens in place of this one.
     #[arg(long)]
     pub(crate) accept_stored_context: bool,
+}
+
+fn parse_threads(text: &str) -> Result<Threads, &'static str> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Threads::auto()),
+        Ok(count) => Ok(Threads::exactly(count)),
+        Err(_) => Err("write a number from 1 on, or auto"),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

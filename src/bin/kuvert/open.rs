@@ -5,15 +5,15 @@ use std::ops::Range;
 use std::path::Path;
 
 use kuvert::blocking::OpenHandle;
-use kuvert::io::{OpenReport, RangeReader, SeekReader};
-use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener};
+use kuvert::io::{OpenReport, RangeReader};
+use kuvert::{Kuvert, MessageStart, OpenError, OpenOptions, Opener, Threads};
 use zeroize::Zeroizing;
 
 use crate::args::{OpenArguments, OpeningKeyArguments, PresentedArguments};
 use crate::context::Stored;
 use crate::detached::header_path;
 use crate::failure::{Failure, warn};
-use crate::output::Target;
+use crate::output::{Output, Target};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::terminal::TextOnly;
@@ -24,11 +24,15 @@ pub(crate) fn run(arguments: &OpenArguments) -> Result<(), Failure> {
     let range = arguments.range.as_deref().map(parse_range).transpose()?;
     let reading = Reading::new(&arguments.keys, &arguments.context)?;
     let message = reading.open(arguments.input.as_deref(), arguments.header.as_deref())?;
+    let threads = arguments.threads.threads;
     match range {
         Some(range) => open_range(message, range, &target),
         // fmt: T-8
-        None if message.source.len().is_some() && !arguments.stream => open_verified(message, &target),
-        None => open_streaming(message, &target),
+        None if message.source.len().is_some() && !arguments.stream => {
+            let again = |source: &mut Source| reading.opener_again(source, arguments.header.as_deref());
+            open_verified(message, again, &target, threads)
+        }
+        None => open_streaming(message, &target, threads),
     }
 }
 
@@ -79,6 +83,13 @@ impl<'a> Reading<'a> {
         warn_of(&opener.report(), source.name());
         rewrapped.iter().for_each(|path| side_copy::warn_of(path));
         Ok(Message { opener, source })
+    }
+
+    /// Another opener for the message that `source` was opened as, which is read from its start again.
+    fn opener_again(&self, source: &mut Source, header: Option<&Path>) -> Result<Opener, Failure> {
+        source.seek(SeekFrom::Start(0)).map_err(|error| failed(error, source.name()))?;
+        let start = read_start(source, header)?;
+        self.handle.opener(start, &self.context).map_err(|error| Failure::opening(&error, source.name()))
     }
 
     /// Adds to the failure of opening what can be told from the header and the arguments.
@@ -144,35 +155,44 @@ fn point_to_header(failure: Failure, path: Option<&Path>, header: Option<&Path>)
 }
 
 /// One pass: what was written before an error is authentic, and not all there is.
-fn open_streaming(message: Message, target: &Target) -> Result<(), Failure> {
+fn open_streaming(message: Message, target: &Target, threads: Threads) -> Result<(), Failure> {
     let Message { opener, mut source } = message;
     let name = source.name().to_owned();
     let progress = progress("opening", source.len(), target);
     source.show_progress(progress.clone());
     let mut output = target.create()?;
-    let copied = opener.into_reader(source).copy_to(&mut output);
+    let copied = opener.into_parallel_reader(source, threads).copy_to(&mut output);
     progress.clear();
     copied.map_err(|error| failed(error, &name))?;
     output.commit()
 }
 
-/// Two passes: the second begins when the first has verified everything.
-fn open_verified(message: Message, target: &Target) -> Result<(), Failure> {
+/// Two passes: the second begins when the first has verified everything. What it opens is verified once more.
+fn open_verified(
+    message: Message,
+    again: impl FnOnce(&mut Source) -> Result<Opener, Failure>,
+    target: &Target,
+    threads: Threads,
+) -> Result<(), Failure> {
     let Message { opener, mut source } = message;
     let name = source.name().to_owned();
     let progress = progress("verifying", source.len(), target);
     source.show_progress(progress.clone());
-    let copied = opener.into_seekable(source).map_err(|error| Failure::opening(&error, &name)).and_then(
-        |mut reader| {
-            let mut checked: Box<dyn Write> =
-                if target.is_terminal() { Box::new(TextOnly::new(io::sink())) } else { Box::new(io::sink()) };
-            copy(&mut reader, &mut checked).map_err(|error| failed(error, &name))?;
-            progress.restart("opening");
-            let mut output = target.create()?;
-            copy(&mut reader, &mut output).map_err(|error| failed(error, &name))?;
-            Ok(output)
-        },
-    );
+    let copy = |opener: Opener, source: &mut Source, writer: &mut dyn Write| {
+        let copied = opener.into_parallel_reader(source, threads).copy_to(writer);
+        copied.and_then(|_| writer.flush()).map_err(|error| failed(error, &name))
+    };
+    let both = || {
+        let mut checked: Box<dyn Write> =
+            if target.is_terminal() { Box::new(TextOnly::new(io::sink())) } else { Box::new(io::sink()) };
+        copy(opener, &mut source, &mut checked)?;
+        progress.restart("opening");
+        let opener = again(&mut source)?;
+        let mut output = target.create()?;
+        copy(opener, &mut source, &mut output)?;
+        Ok(output)
+    };
+    let copied: Result<Output, Failure> = both();
     progress.clear();
     copied?.commit()
 }
@@ -215,13 +235,6 @@ fn write_range(
         at += piece.len() as u64;
     }
     Ok(())
-}
-
-/// All of the plaintext from its start.
-fn copy(reader: &mut SeekReader<Source>, writer: &mut impl Write) -> io::Result<()> {
-    reader.seek(SeekFrom::Start(0))?;
-    reader.copy_to(writer)?;
-    writer.flush()
 }
 
 fn failed(error: io::Error, name: &str) -> Failure {

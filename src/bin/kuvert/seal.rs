@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write as _};
 
 use kuvert::blocking::Kuvert;
-use kuvert::{Layout, SealOptions, Sealer};
+use kuvert::{Layout, SealOptions, Sealer, Threads};
 
 use crate::args::{LayoutName, SealArguments};
 use crate::command::Running;
@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &SealArguments) -> Result<(), Failure> {
     let header = header_file.map(|file| file.write(sealer.header())).transpose()?;
     let output = target.create()?;
     // Last, so that no command is started for nothing.
-    let output = seal(sealer, Input::open(arguments)?, output)?;
+    let output = seal(sealer, Input::open(arguments)?, output, arguments.threads.threads)?;
     match header {
         Some(header) => header.commit_with(output),
         None => output.commit(),
@@ -42,8 +42,8 @@ pub(crate) fn run(arguments: &SealArguments) -> Result<(), Failure> {
 }
 
 /// Everything of the input and the end of the message, in an output that nobody sees yet.
-fn seal(sealer: Sealer, mut input: Input, output: Output) -> Result<Output, Failure> {
-    let mut writer = sealer.into_writer(output);
+fn seal(sealer: Sealer, mut input: Input, output: Output, threads: Threads) -> Result<Output, Failure> {
+    let mut writer = sealer.into_parallel_writer(output, threads);
     writer.copy_from(&mut input).map_err(|error| Failure::sealing(&error.into()))?;
     // fmt: T-6
     input.end()?;

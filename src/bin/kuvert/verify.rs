@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<(), Failure> {
     let reading = Reading::new(&arguments.keys, &arguments.context)?;
     let mut first_failure = None;
     for file in &arguments.files {
-        let verified = verify(&reading, file, arguments.header.as_deref(), newest);
+        let verified = verify(&reading, file, arguments, newest);
         if arguments.json {
             say(&as_json(file, &verified).to_string())?;
         } else {
@@ -42,17 +42,17 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<(), Failure> {
 fn verify(
     reading: &Reading<'_>,
     file: &Path,
-    header: Option<&Path>,
+    arguments: &VerifyArguments,
     age: Option<Duration>,
 ) -> Result<OpenReport, Failure> {
     if let Some(age) = age {
         refuse_older(file, age)?;
     }
-    let Message { opener, mut source } = reading.open(Some(file), header)?;
+    let Message { opener, mut source } = reading.open(Some(file), arguments.header.as_deref())?;
     let name = source.name().to_owned();
     let progress = Progress::new("verifying", source.len());
     source.show_progress(progress.clone());
-    let verified = opener.into_reader(source).verify();
+    let verified = opener.into_parallel_reader(source, arguments.threads.threads).verify();
     progress.clear();
     verified.map_err(|error| Failure::opening(&error, &name))
 }

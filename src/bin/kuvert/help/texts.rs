@@ -57,7 +57,7 @@ pub(crate) const SEAL: Help = Help {
     command: "seal",
     usage: "\
 kuvert seal [-k KEY]... [-c NAME=VALUE]... [-r NAME=VALUE]...
-           [--layout compact|rewrappable|detached]
+           [--layout compact|rewrappable|detached] [--threads N]
            [-o OUT] [--force] [IN | -- COMMAND ARGS...]",
     examples_title: EXAMPLES,
     examples: "\
@@ -88,7 +88,7 @@ pub(crate) const OPEN: Help = Help {
     command: "open",
     usage: "\
 kuvert open [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
-           [--range START..END] [--header FILE] [--stream]
+           [--range START..END] [--header FILE] [--stream] [--threads N]
            [-o OUT] [--force] [IN]",
     examples_title: EXAMPLES,
     examples: "\
@@ -118,7 +118,7 @@ pub(crate) const VERIFY: Help = Help {
     command: "verify",
     usage: "\
 kuvert verify [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
-           [--newer-than AGE] [--header FILE] [--json] FILE...",
+           [--newer-than AGE] [--header FILE] [--threads N] [--json] FILE...",
     examples_title: EXAMPLES,
     examples: "\
 kuvert verify -k backup.key -c db=shop -c date=2026-11-21 shop.kvt
