@@ -6,11 +6,15 @@ use std::{
     path::Path,
 };
 
-use super::{MessageStart, OpenHandle, SealHandle};
+use super::{MessageStart, OpenHandle, Opener, SealHandle};
 use crate::{
     error::{OpenError, SealError},
     format::{Layout, context::EncryptionContext},
-    io::{AtomicFile, OpenReport, SealReport, unwrap_open_error, unwrap_seal_error},
+    io::{
+        AtomicFile, OpenReport, ParallelOpenReader, SealReport, SeekReader, unwrap_open_error,
+        unwrap_seal_error,
+    },
+    stream::parallel::ParallelOpenMachine,
 };
 
 impl SealHandle {
@@ -45,7 +49,7 @@ impl SealHandle {
         AtomicFile::check(to.as_ref(), self.options.replace_existing)?;
         let sealer = self.sealer(context).await?;
         let target = AtomicFile::create(to.as_ref(), self.options.replace_existing)?;
-        let mut writer = sealer.into_writer(target);
+        let mut writer = sealer.into_parallel_writer(target, self.options.threads);
         writer.copy_from(&mut source).map_err(unwrap_seal_error)?;
         let (target, report) = writer.finish()?;
         target.commit()?;
@@ -80,6 +84,9 @@ impl OpenHandle {
         AtomicFile::check(to.as_ref(), self.options.replace_existing)?;
         let start = MessageStart::within(self.options.max_header_len).read_seekable(&mut source)?;
         let opener = self.opener(start, context).await?;
+        if self.options.threads.count() > 1 {
+            return self.open_on_threads(opener, source, to.as_ref());
+        }
         let mut reader = opener.into_seekable(source)?;
         if self.options.verify_first {
             reader.copy_to(&mut io::sink()).map_err(unwrap_open_error)?;
@@ -90,6 +97,29 @@ impl OpenHandle {
         target.flush()?;
         target.commit()?;
         reader.report()
+    }
+
+    /// The same with the chunks opened by several threads. `source` stands on the first chunk.
+    fn open_on_threads(&self, opener: Opener, source: File, to: &Path) -> Result<OpenReport, OpenError> {
+        let base = (&source).stream_position()?;
+        let (cipher, report) = opener.into_cipher();
+        let opening = || {
+            let machine = ParallelOpenMachine::new(cipher.clone(), self.options.threads.plan());
+            ParallelOpenReader::new(&source, machine, report.clone())
+        };
+        // The last chunk first: a file that was cut off is told before all of it is read.
+        SeekReader::new(&source, cipher.clone(), report.clone(), false)?;
+        (&source).seek(SeekFrom::Start(base))?;
+        if self.options.verify_first {
+            opening().verify()?;
+            (&source).seek(SeekFrom::Start(base))?;
+        }
+        let mut target = AtomicFile::create(to, self.options.replace_existing)?;
+        let mut reader = opening();
+        reader.copy_to(&mut target).map_err(unwrap_open_error)?;
+        target.flush()?;
+        target.commit()?;
+        Ok(reader.report())
     }
 }
 

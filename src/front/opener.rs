@@ -119,7 +119,6 @@ impl Opener {
     }
 
     /// What opens the chunks, and what is known of the message.
-    #[cfg(feature = "tokio")]
     pub(super) fn into_cipher(self) -> (ChunkCipher, OpenReport) {
         (self.cipher, self.report)
     }
@@ -168,7 +167,7 @@ impl Opener {
         if plaintext.len() != self.checked_len(chunks.len())? {
             return Err(OpenError::Usage("the output has another length than the message's plaintext"));
         }
-        if let Err(error) = open_chunks(&self.cipher, chunks, plaintext, self.options.threads.count()) {
+        if let Err(error) = open_chunks(&self.cipher, chunks, plaintext, self.options.threads.plan()) {
             wipe(plaintext);
             return Err(error);
         }

@@ -225,7 +225,7 @@ impl Sealer {
             header.copy_from_slice(&self.header);
         }
         start.copy_from_slice(&self.body_start);
-        seal_chunks(&self.cipher, plaintext, chunks, self.threads.count())?;
+        seal_chunks(&self.cipher, plaintext, chunks, self.threads.plan())?;
         let plaintext_len = plaintext.len() as u64;
         let sealed_len = self.report.sealed_len + body_len(plaintext_len);
         Ok(SealReport { plaintext_len, sealed_len, ..self.report })

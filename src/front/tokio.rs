@@ -13,10 +13,11 @@ use super::{MessageStart, Opener, Sealer, StartReader, start::collector::Collect
 use crate::{
     error::OpenError,
     io::{
-        AsyncOpenReader, AsyncSealWriter, AsyncSeekReader, OpenStream, SealStream, StreamRest,
+        AsyncOpenReader, AsyncSealWriter, AsyncSeekReader, OpenStream, SealStream, StreamRest, Threads,
         poll_read_into, seek_async,
     },
     limits::MAX_HEADER_LEN,
+    stream::parallel::ParallelOpenMachine,
 };
 
 impl Sealer {
@@ -24,7 +25,19 @@ impl Sealer {
     ///
     /// Feature `tokio`.
     pub fn into_async_writer<W: AsyncWrite>(self, writer: W) -> AsyncSealWriter<W> {
-        let (machine, report) = self.into_machine();
+        self.into_parallel_async_writer(writer, Threads::ONE)
+    }
+
+    /// As [`into_async_writer`](Self::into_async_writer), with the work done by several threads beside the runtime's,
+    /// which the writer has for itself: the same bytes, sooner. They are started when more than 4 MiB have come.
+    ///
+    /// Feature `tokio`.
+    pub fn into_parallel_async_writer<W: AsyncWrite>(
+        self,
+        writer: W,
+        threads: Threads,
+    ) -> AsyncSealWriter<W> {
+        let (machine, report) = self.into_parallel_machine(threads);
         AsyncSealWriter::new(writer, machine, report)
     }
 
@@ -49,8 +62,16 @@ impl Opener {
     ///
     /// Feature `tokio`.
     pub fn into_async_reader<R: AsyncRead>(self, reader: R) -> AsyncOpenReader<R> {
+        self.into_parallel_async_reader(reader, Threads::ONE)
+    }
+
+    /// As [`into_async_reader`](Self::into_async_reader), with the work done by several threads beside the runtime's,
+    /// which the reader has for itself. They are started when more than 4 MiB have come.
+    ///
+    /// Feature `tokio`.
+    pub fn into_parallel_async_reader<R: AsyncRead>(self, reader: R, threads: Threads) -> AsyncOpenReader<R> {
         let (cipher, report) = self.into_cipher();
-        AsyncOpenReader::new(reader, cipher, report)
+        AsyncOpenReader::new(reader, ParallelOpenMachine::new(cipher, threads.plan()), report)
     }
 
     /// Opens from `reader`, which stands on the first chunk, at any position: [`into_seekable`](Self::into_seekable)

@@ -53,6 +53,17 @@ impl Plan {
         4 * chunks < self.job_chunks
     }
 
+    /// Chunks that a thread takes at once of what is in memory: nothing is handed over there, so that it may be more.
+    fn piece_chunks(self) -> usize {
+        2 * self.job_chunks
+    }
+
+    /// Threads for so much plaintext that is all there: one for what does not pay for more, and none without a piece.
+    fn threads_for(self, plaintext: usize) -> usize {
+        let pieces = plaintext / (self.piece_chunks() * CHUNK_LEN);
+        if self.pays_for(plaintext as u64) { (self.workers + 1).min(pieces).max(1) } else { 1 }
+    }
+
     fn pays_for(self, plaintext: u64) -> bool {
         self.workers > 0 && plaintext >= self.start_after
     }

@@ -2,43 +2,55 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use kuvert::io::{OpenReader, OpenReport, SealReport, SealWriter};
+use kuvert::io::{OpenReader, OpenReport, ParallelOpenReader, ParallelSealWriter, SealReport, SealWriter};
 use kuvert::{EncryptionContext, Kuvert, MessageStart, OpenError, SealError, Sealer};
 
 #[cfg(feature = "tokio")]
 use super::async_io::{Blocking, Slow};
 use super::cancel::wait;
+use super::ways::several_threads;
 
 /// Which kind of adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Std,
+    /// On several threads, which are at work from the first chunk on.
+    StdParallel,
     /// Tokio's traits, over inner readers and writers that are `Pending` once before each call.
     #[cfg(feature = "tokio")]
     Tokio,
     /// The same, ended by shutting it down.
     #[cfg(feature = "tokio")]
     TokioShutDown,
+    /// On several threads.
+    #[cfg(feature = "tokio")]
+    TokioParallel,
 }
 
 impl Side {
     /// Those that seal.
     #[cfg(feature = "tokio")]
-    pub const SEALING: &'static [Self] = &[Self::Std, Self::Tokio, Self::TokioShutDown];
+    pub const SEALING: &'static [Self] =
+        &[Self::Std, Self::StdParallel, Self::Tokio, Self::TokioShutDown, Self::TokioParallel];
     /// Those that open.
     #[cfg(feature = "tokio")]
-    pub const OPENING: &'static [Self] = &[Self::Std, Self::Tokio];
+    pub const OPENING: &'static [Self] = &[Self::Std, Self::StdParallel, Self::Tokio, Self::TokioParallel];
     /// Those that seal.
     #[cfg(not(feature = "tokio"))]
-    pub const SEALING: &'static [Self] = &[Self::Std];
+    pub const SEALING: &'static [Self] = &[Self::Std, Self::StdParallel];
     /// Those that open.
     #[cfg(not(feature = "tokio"))]
-    pub const OPENING: &'static [Self] = &[Self::Std];
+    pub const OPENING: &'static [Self] = &[Self::Std, Self::StdParallel];
 
     /// A writer that seals into `inner`.
     pub fn writer<'a, W: Write + Unpin + 'a>(self, sealer: Sealer, inner: W) -> Box<dyn Seals<W> + 'a> {
         match self {
             Self::Std => Box::new(sealer.into_writer(inner)),
+            Self::StdParallel => Box::new(sealer.into_parallel_writer(inner, several_threads())),
+            #[cfg(feature = "tokio")]
+            Self::TokioParallel => {
+                Box::new(Blocking(sealer.into_parallel_async_writer(Slow::new(inner, 1), several_threads())))
+            }
             #[cfg(feature = "tokio")]
             Self::Tokio => Box::new(Blocking(sealer.into_async_writer(Slow::new(inner, 1)))),
             #[cfg(feature = "tokio")]
@@ -60,6 +72,18 @@ impl Side {
                 let start = MessageStart::read(&mut source)?;
                 Ok(Box::new(wait(kuvert.opener(start, context))?.into_reader(source)))
             }
+            Self::StdParallel => {
+                let start = MessageStart::read(&mut source)?;
+                let opener = wait(kuvert.opener(start, context))?;
+                Ok(Box::new(opener.into_parallel_reader(source, several_threads())))
+            }
+            #[cfg(feature = "tokio")]
+            Self::TokioParallel => {
+                let mut source = Slow::new(source, 1);
+                let start = wait(MessageStart::read_async(&mut source))?;
+                let opener = wait(kuvert.opener(start, context))?;
+                Ok(Box::new(Blocking(opener.into_parallel_async_reader(source, several_threads()))))
+            }
             #[cfg(feature = "tokio")]
             Self::Tokio | Self::TokioShutDown => {
                 let mut source = Slow::new(source, 1);
@@ -79,6 +103,24 @@ pub trait Seals<W>: Write {
     fn end(&mut self) -> Result<SealReport, SealError>;
     /// Gives the inner writer back, whatever is in it.
     fn give_back(self: Box<Self>) -> W;
+}
+
+impl<W: Write> Seals<W> for ParallelSealWriter<W> {
+    fn plaintext_len(&self) -> u64 {
+        Self::plaintext_len(self)
+    }
+
+    fn take_from(&mut self, reader: &mut dyn Read) -> io::Result<u64> {
+        self.copy_from(reader)
+    }
+
+    fn end(&mut self) -> Result<SealReport, SealError> {
+        self.try_finish()
+    }
+
+    fn give_back(self: Box<Self>) -> W {
+        self.abort()
+    }
 }
 
 impl<W: Write> Seals<W> for SealWriter<W> {
@@ -104,6 +146,20 @@ pub trait Opens: BufRead {
     fn copy_all(&mut self, sink: &mut dyn Write) -> io::Result<u64>;
     fn report(&self) -> OpenReport;
     fn is_complete(&self) -> bool;
+}
+
+impl<R: Read> Opens for ParallelOpenReader<R> {
+    fn copy_all(&mut self, sink: &mut dyn Write) -> io::Result<u64> {
+        self.copy_to(sink)
+    }
+
+    fn report(&self) -> OpenReport {
+        Self::report(self)
+    }
+
+    fn is_complete(&self) -> bool {
+        Self::is_complete(self)
+    }
 }
 
 impl<R: Read> Opens for OpenReader<R> {

@@ -4,9 +4,10 @@
 //! the right category.
 
 use std::io::{self, BufRead, Cursor, Read};
+use std::num::NonZeroUsize;
 
 use kuvert::io::OpenReport;
-use kuvert::{Category, EncryptionContext, Kuvert, MessageStart, OpenError, OpenOptions, Opener};
+use kuvert::{Category, EncryptionContext, Kuvert, MessageStart, OpenError, OpenOptions, Opener, Threads};
 
 #[cfg(feature = "tokio")]
 use super::async_io::{Blocking, Pieces, Slow, collect};
@@ -37,6 +38,20 @@ pub enum Way {
     Ranges,
     /// `RangeReader` that did not.
     RangesLazy,
+    /// `Opener::open_into` with several threads, for what is long enough.
+    IntoParallel,
+    /// `ParallelOpenReader` by `read`, with a small buffer, from a source that gives little at a time.
+    Parallel,
+    /// `ParallelOpenReader` by `fill_buf` and `consume`.
+    ParallelBuffered,
+    /// `ParallelOpenReader::copy_to`.
+    ParallelCopy,
+    /// `AsyncOpenReader` on several threads by `read`, with a buffer of several chunks.
+    #[cfg(feature = "tokio")]
+    AsyncParallel,
+    /// The same by `copy_to`.
+    #[cfg(feature = "tokio")]
+    AsyncParallelCopy,
     /// `AsyncOpenReader` by `read`, with a small buffer.
     #[cfg(feature = "tokio")]
     AsyncRead,
@@ -65,7 +80,7 @@ pub enum Way {
 
 impl Way {
     #[cfg(feature = "tokio")]
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Whole,
         Self::Into,
         Self::Read,
@@ -77,6 +92,12 @@ impl Way {
         Self::SeekCopy,
         Self::Ranges,
         Self::RangesLazy,
+        Self::IntoParallel,
+        Self::Parallel,
+        Self::ParallelBuffered,
+        Self::ParallelCopy,
+        Self::AsyncParallel,
+        Self::AsyncParallelCopy,
         Self::AsyncRead,
         Self::AsyncReadLarge,
         Self::AsyncBuffered,
@@ -87,7 +108,7 @@ impl Way {
         Self::Stream,
     ];
     #[cfg(not(feature = "tokio"))]
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Whole,
         Self::Into,
         Self::Read,
@@ -99,6 +120,10 @@ impl Way {
         Self::SeekCopy,
         Self::Ranges,
         Self::RangesLazy,
+        Self::IntoParallel,
+        Self::Parallel,
+        Self::ParallelBuffered,
+        Self::ParallelCopy,
     ];
 }
 
@@ -140,10 +165,14 @@ fn open_into(
             out.extend_from_slice(&wait(kuvert.open(message, context))?);
             Ok(None)
         }
-        Way::Into => {
+        Way::Into | Way::IntoParallel => {
             let start = MessageStart::parse(message)?;
+            let kuvert = &match way {
+                Way::IntoParallel => kuvert.clone().with_open_options(parallel_options()),
+                _ => kuvert.clone(),
+            };
             let chunks = usize::try_from(start.chunks_offset()).expect("within a slice");
-            let opener = opener(kuvert, start, context, false)?;
+            let opener = wait(kuvert.opener(start, context))?;
             let len = usize::try_from(opener.report().plaintext_len).expect("shorter than a slice");
             let mut plaintext = vec![0; len];
             let report = opener.open_into(&message[chunks..], &mut plaintext).inspect_err(|_| {
@@ -163,6 +192,25 @@ fn open_into(
                 _ => reader.copy_to(out).map(|_| ())?,
             }
             Ok(Some(reader.report()))
+        }
+        Way::Parallel | Way::ParallelBuffered | Way::ParallelCopy => {
+            let mut source = message;
+            let opener = opener(kuvert, MessageStart::read(&mut source)?, context, false)?;
+            match way {
+                Way::Parallel => {
+                    let mut reader = opener.into_parallel_reader(Dribble(source), several_threads());
+                    read(&mut reader, 777, out)?;
+                    Ok(Some(reader.report()))
+                }
+                _ => {
+                    let mut reader = opener.into_parallel_reader(source, several_threads());
+                    match way {
+                        Way::ParallelBuffered => read_buffered(&mut reader, out)?,
+                        _ => reader.copy_to(out).map(|_| ())?,
+                    }
+                    Ok(Some(reader.report()))
+                }
+            }
         }
         Way::Seek | Way::SeekLazy | Way::SeekCopy => {
             let mut source = Cursor::new(message);
@@ -226,15 +274,40 @@ fn open_async(
         _ => {
             let mut source = Slow::new(message, 1);
             let start = wait(MessageStart::read_async(&mut source))?;
-            let mut reader = Blocking(opener(kuvert, start, context, false)?.into_async_reader(source));
+            let opener = opener(kuvert, start, context, false)?;
+            let mut reader = Blocking(match way {
+                Way::AsyncParallel | Way::AsyncParallelCopy => {
+                    opener.into_parallel_async_reader(source, several_threads())
+                }
+                _ => opener.into_async_reader(source),
+            });
             match way {
                 Way::AsyncRead => read(&mut reader, 777, out)?,
-                Way::AsyncReadLarge => read(&mut reader, 70_000, out)?,
+                Way::AsyncReadLarge | Way::AsyncParallel => read(&mut reader, 70_000, out)?,
                 Way::AsyncBuffered => read_buffered(&mut reader, out)?,
                 _ => wait(reader.0.copy_to(out)).map(drop)?,
             }
             Ok(Some(reader.0.report()))
         }
+    }
+}
+
+/// Two, at work from the first chunk on, with little at a time: what happens between two jobs happens in small messages.
+pub fn several_threads() -> Threads {
+    Threads::exactly(NonZeroUsize::new(2).expect("two")).eagerly()
+}
+
+fn parallel_options() -> OpenOptions {
+    OpenOptions::default().with_threads(several_threads())
+}
+
+/// Gives at most 5000 bytes a call.
+struct Dribble<'a>(&'a [u8]);
+
+impl Read for Dribble<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = out.len().min(5000);
+        self.0.read(&mut out[..most])
     }
 }
 

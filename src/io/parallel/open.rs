@@ -114,13 +114,13 @@ impl<R: Read> ParallelOpenReader<R> {
         let fast = space.len().min(FAST);
         match self.inner.read(space) {
             Ok(n) => {
-                self.machine.filled(n)?;
+                self.machine.filled(n);
                 if n < fast {
-                    self.machine.deliver()?;
+                    self.machine.deliver();
                 }
                 Ok(())
             }
-            Err(error) if error.kind() != io::ErrorKind::Interrupted && self.machine.deliver()? => {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted && self.machine.deliver() => {
                 self.failed = Some(error);
                 Ok(())
             }

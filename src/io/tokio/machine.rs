@@ -3,11 +3,15 @@
 //! It knows no reader and no writer. Machines that work on the calling thread never return `Pending`; those that wait
 //! for other threads do, and wake the task that polled last.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::{
     error::{OpenError, SealError},
-    stream::{chunk::ChunkCipher, open::OpenMachine, seal::SealMachine},
+    stream::{
+        open::OpenMachine,
+        parallel::{ParallelOpenMachine, ParallelSealMachine},
+        seal::SealMachine,
+    },
 };
 
 /// Plaintext in, a message out.
@@ -26,7 +30,7 @@ pub(in crate::io) trait PollSeal {
     fn advance(&mut self, n: usize);
 
     /// Asks every full chunk to come out.
-    fn flush(&mut self);
+    fn flush(&mut self) -> Result<(), SealError>;
 
     /// Asks the last chunk to come out. May be called again; does nothing then.
     fn finish(&mut self) -> Result<(), SealError>;
@@ -48,8 +52,37 @@ impl PollSeal for SealMachine {
         Self::advance(self, n);
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<(), SealError> {
         Self::flush(self);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SealError> {
+        Self::finish(self)
+    }
+
+    fn plaintext_len(&self) -> u64 {
+        Self::plaintext_len(self)
+    }
+}
+
+impl PollSeal for ParallelSealMachine {
+    fn poll_push(&mut self, _: &mut Context<'_>, plaintext: &[u8]) -> Poll<Result<usize, SealError>> {
+        // Without room there is output to take first, which is waited for there.
+        Poll::Ready(self.push(plaintext))
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], SealError>> {
+        ready!(self.poll_ready(Some(cx)))?;
+        Poll::Ready(Ok(self.pending()))
+    }
+
+    fn advance(&mut self, n: usize) {
+        Self::advance(self, n);
+    }
+
+    fn flush(&mut self) -> Result<(), SealError> {
+        Self::flush(self)
     }
 
     fn finish(&mut self) -> Result<(), SealError> {
@@ -72,10 +105,16 @@ pub(in crate::io) trait PollOpen {
     /// Whether more ciphertext is needed, or welcome, before plaintext comes out.
     fn wants_input(&self) -> bool;
 
+    /// Has everything that is here given out before more is asked for, because the source has no more at the moment.
+    /// Says whether there is anything, or a verdict: then it is to be opened again before the task waits.
+    fn deliver(&mut self) -> bool {
+        false
+    }
+
     /// Opens one chunk, or all that are here, if nothing is pending.
     ///
-    /// `Ready` without plaintext means that the machine wants input or is done; a machine that waits for other
-    /// threads as well wakes the task when they have something. `Pending` when only they can go on.
+    /// `Ready` without plaintext means that the machine wants input or is done. `Pending` when only other threads can
+    /// go on, which wake the task.
     fn poll_open(&mut self, cx: &mut Context<'_>, how_much: HowMuch) -> Poll<Result<(), OpenError>>;
 
     /// Opens as many full chunks as are here and fit, straight into `out`. 0 if there are none, or plaintext is
@@ -107,64 +146,52 @@ pub(in crate::io) enum HowMuch {
     All,
 }
 
-/// One core's machine, with its cipher.
-pub(in crate::io) struct InOrder {
-    cipher: ChunkCipher,
-    machine: OpenMachine,
-}
-
-impl InOrder {
-    pub(in crate::io) fn new(cipher: ChunkCipher) -> Self {
-        Self { cipher, machine: OpenMachine::starting_at(0) }
-    }
-
-    /// Opens one chunk, or all that are here, if nothing is pending.
-    pub(in crate::io) fn open(&mut self, how_much: HowMuch) -> Result<(), OpenError> {
-        match how_much {
-            HowMuch::Chunk => self.machine.open_next(&self.cipher),
-            HowMuch::All => self.machine.open_all(&self.cipher),
-        }
-    }
-}
-
-impl PollOpen for InOrder {
+impl PollOpen for ParallelOpenMachine {
     fn space(&mut self) -> &mut [u8] {
-        self.machine.space()
+        Self::space(self)
     }
 
     fn filled(&mut self, n: usize) {
-        self.machine.filled(n);
+        Self::filled(self, n);
     }
 
     fn wants_input(&self) -> bool {
-        self.machine.wants_input()
+        Self::wants_input(self)
     }
 
-    fn poll_open(&mut self, _: &mut Context<'_>, how_much: HowMuch) -> Poll<Result<(), OpenError>> {
-        Poll::Ready(self.open(how_much))
+    fn deliver(&mut self) -> bool {
+        Self::deliver(self)
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>, how_much: HowMuch) -> Poll<Result<(), OpenError>> {
+        let open = match how_much {
+            HowMuch::Chunk => OpenMachine::open_next,
+            HowMuch::All => OpenMachine::open_all,
+        };
+        Self::poll_open(self, open, Some(cx))
     }
 
     fn open_into(&mut self, out: &mut [u8]) -> Result<usize, OpenError> {
-        self.machine.open_into(&self.cipher, out)
+        Self::open_into(self, out)
     }
 
     fn pending(&self) -> &[u8] {
-        self.machine.pending()
+        Self::pending(self)
     }
 
     fn all_pending(&self) -> impl Iterator<Item = &[u8]> {
-        self.machine.all_pending()
+        Self::all_pending(self)
     }
 
     fn advance(&mut self, n: usize) {
-        self.machine.advance(n);
+        Self::advance(self, n);
     }
 
     fn is_done(&self) -> bool {
-        self.machine.is_done()
+        Self::is_done(self)
     }
 
     fn plaintext_len(&self) -> u64 {
-        self.machine.plaintext_len()
+        Self::plaintext_len(self)
     }
 }

@@ -16,13 +16,13 @@ use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     copy::{poll_copy, poll_skip},
-    machine::{HowMuch, InOrder, PollOpen},
+    machine::HowMuch,
     opening::{Joined, Opening},
 };
 use crate::{
     error::OpenError,
     io::{OpenReport, unwrap_open_error},
-    stream::chunk::ChunkCipher,
+    stream::parallel::ParallelOpenMachine,
 };
 
 pin_project! {
@@ -35,6 +35,10 @@ pin_project! {
     ///
     /// One poll opens at most 256 KiB, which takes less than 0.1 ms with AES instructions: no `spawn_blocking` needed.
     /// Where a caller's buffer has room for whole chunks, they are opened straight into it.
+    ///
+    /// With [several threads](crate::Opener::into_parallel_async_reader) a poll opens half a MiB at most, and reads ahead
+    /// as long as the source has something; dropping the reader then waits until the threads have put down what they
+    /// have in hand.
     ///
     /// Errors of the inner reader leave it intact; integrity errors are final, and wipe what is buffered. Once the inner
     /// reader said that it has ended, it is not read again.
@@ -73,13 +77,13 @@ pin_project! {
     pub struct AsyncOpenReader<R> {
         #[pin]
         inner: R,
-        opening: Opening<InOrder>,
+        opening: Opening<ParallelOpenMachine>,
     }
 }
 
 impl<R: AsyncRead> AsyncOpenReader<R> {
-    pub(crate) fn new(inner: R, cipher: ChunkCipher, report: OpenReport) -> Self {
-        Self { inner, opening: Opening::new(InOrder::new(cipher), report) }
+    pub(crate) fn new(inner: R, machine: ParallelOpenMachine, report: OpenReport) -> Self {
+        Self { inner, opening: Opening::new(machine, report) }
     }
 
     /// Writes the rest of the plaintext to `writer`, without a copy in between, flushes it at the end, and says how

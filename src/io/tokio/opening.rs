@@ -22,11 +22,13 @@ use crate::io::OpenReport;
 pub(in crate::io) struct Opening<M> {
     pub(in crate::io) machine: M,
     report: OpenReport,
+    /// An error of the inner reader that is told when everything before it was given out.
+    failed: Option<io::Error>,
 }
 
 impl<M: PollOpen> Opening<M> {
     pub(in crate::io) fn new(machine: M, report: OpenReport) -> Self {
-        Self { machine, report }
+        Self { machine, report, failed: None }
     }
 
     /// What opening established so far.
@@ -89,11 +91,26 @@ impl<M: PollOpen> Opening<M> {
         inner: Pin<&mut R>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.machine.wants_input() {
-            let n = ready!(poll_read_into(inner, cx, self.machine.space()))?;
-            self.machine.filled(n);
+        if !self.machine.wants_input() {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        match poll_read_into(inner, cx, self.machine.space()) {
+            Poll::Ready(Ok(n)) => {
+                self.machine.filled(n);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) if self.machine.deliver() => {
+                self.failed = Some(error);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            // Whoever waits for the answer to what is here must get it.
+            Poll::Pending if self.machine.deliver() => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 

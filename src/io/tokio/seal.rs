@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tokio::io::AsyncWrite;
 
 use super::sealing::Sealing;
-use crate::{error::SealError, io::SealReport, stream::seal::SealMachine};
+use crate::{error::SealError, io::SealReport, stream::parallel::ParallelSealMachine};
 
 pin_project! {
     /// Seals what is written to it into `W`, as [`SealWriter`](crate::io::SealWriter) does for blocking writers.
@@ -24,6 +24,8 @@ pin_project! {
     /// without them leaves bytes that never open: a crash, a panic or a cancelled task cannot pass for a whole message.
     ///
     /// One poll seals at most 256 KiB, which takes less than 0.1 ms with AES instructions: no `spawn_blocking` needed.
+    /// With [several threads](crate::Sealer::into_parallel_async_writer) it is half a MiB; dropping the writer then waits
+    /// until they have put down what they have in hand, as long at most.
     /// Write large pieces, up to 256 KiB at once, where there is much to write: whole chunks are sealed straight from
     /// the caller's slice.
     ///
@@ -66,13 +68,13 @@ pin_project! {
     pub struct AsyncSealWriter<W> {
         #[pin]
         inner: W,
-        sealing: Sealing<SealMachine>,
+        sealing: Sealing<ParallelSealMachine>,
     }
 }
 
 impl<W: AsyncWrite> AsyncSealWriter<W> {
     /// `report` carries the header's length; the body's is added at the end.
-    pub(crate) fn new(inner: W, machine: SealMachine, report: SealReport) -> Self {
+    pub(crate) fn new(inner: W, machine: ParallelSealMachine, report: SealReport) -> Self {
         Self { inner, sealing: Sealing::new(machine, report) }
     }
 

@@ -78,7 +78,7 @@ impl<M: PollSeal> Sealing<M> {
         if self.shut_down {
             return Poll::Ready(Ok(()));
         }
-        self.machine.flush();
+        self.machine.flush()?;
         ready!(self.poll_drain(inner.as_mut(), cx))?;
         poll_flush_inner(inner, cx)
     }

@@ -13,7 +13,11 @@ use crate::{
     io::{OpenReader, OpenReport, OpenStream, RecipientName, SealReport, SealStream, SealWriter},
     limits::CHUNK_LEN,
     secret::Secret,
-    stream::{chunk::ChunkCipher, seal::SealMachine},
+    stream::{
+        chunk::ChunkCipher,
+        parallel::{ParallelOpenMachine, ParallelSealMachine, Plan},
+        seal::SealMachine,
+    },
 };
 
 /// Blocking and async at once: moves so many bytes a call, in turn, and is `Pending` or interrupted before each.
@@ -125,6 +129,16 @@ fn cipher() -> ChunkCipher {
     ChunkCipher::new(&BodyKeys { key: Secret::copy_from(&[7; 32]), base_nonce: [9; 12], commitment: [0; 32] })
 }
 
+/// What the writers have, on the calling thread alone: those of several write as it gets ready.
+fn alone() -> (ParallelSealMachine, SealReport) {
+    let (one, report) = machine();
+    (ParallelSealMachine::new(one, cipher(), Plan::new(1)), report)
+}
+
+fn alone_opening() -> ParallelOpenMachine {
+    ParallelOpenMachine::new(cipher(), Plan::new(1))
+}
+
 fn machine() -> (SealMachine, SealReport) {
     let report = SealReport { plaintext_len: 0, sealed_len: 4, recipients: Vec::new(), pending: Vec::new() };
     (SealMachine::new(cipher(), b"head".to_vec(), fork::generation()), report)
@@ -164,7 +178,7 @@ proptest! {
         let text = text(250 * CHUNK_LEN);
         let (blocking, report) = machine();
         let mut blocking = SealWriter::new(Chopped::new(Vec::new(), &most), blocking, report);
-        let (tokio, report) = machine();
+        let (tokio, report) = alone();
         let mut tokio = AsyncSealWriter::new(Chopped::new(Vec::new(), &most), tokio, report);
         let (mut at, mut pieces) = (0, Vec::new());
         for step in &steps {
@@ -210,7 +224,7 @@ proptest! {
         }
         sealed.truncate(sealed.len().saturating_sub(cut));
         let mut blocking = OpenReader::new(Chopped::new(&sealed[..], &most), cipher(), report());
-        let mut tokio = AsyncOpenReader::new(Chopped::new(&sealed[..], &most), cipher(), report());
+        let mut tokio = AsyncOpenReader::new(Chopped::new(&sealed[..], &most), alone_opening(), report());
         let mut out = (vec![0; 20 * CHUNK_LEN], vec![0; 20 * CHUNK_LEN]);
         let mut released = Vec::new();
         for (n, wanted) in wanted.iter().cycle().enumerate() {
@@ -304,7 +318,7 @@ fn empty_pieces_are_passed_over() {
 /// A writer that counts its calls: a group goes out whole, and many small pieces are one chunk.
 #[test]
 fn large_writes_go_out_in_groups_and_small_pieces_are_taken_together() {
-    let (machine, report) = machine();
+    let (machine, report) = alone();
     let mut writer = AsyncSealWriter::new(Chopped::new(Vec::new(), &[usize::MAX]), machine, report);
     let text = text(64 * CHUNK_LEN);
     wait(writer.write_all(&text)).unwrap();

@@ -118,33 +118,35 @@ impl ParallelOpenMachine {
     }
 
     /// Says that `n` bytes of [`space`](Self::space) now hold ciphertext; 0 means that the input has ended.
-    pub(crate) fn filled(&mut self, n: usize) -> Result<(), OpenError> {
+    pub(crate) fn filled(&mut self, n: usize) {
         if self.pool.is_none() {
-            self.one.filled(n);
-            return Ok(());
+            return self.one.filled(n);
         }
         let job = self.filling();
         assert!(n <= job.buffer.len() - job.fill, "a reader claims more bytes than there was room for");
         job.fill += n;
         if job.fill == job.buffer.len() {
-            self.submit()?;
+            self.submit();
         } else if n == 0 && !self.ended {
-            self.submit()?;
+            self.submit();
+            if self.pool.is_none() {
+                return;
+            }
             let rest = self.filling.take();
             self.one.finish_at(self.index, rest.as_ref().map_or(&[], |rest| &rest.buffer[..rest.fill]));
             self.ended = true;
         }
-        Ok(())
     }
 
     /// Has everything that is here given out before more is asked for, and says whether there is anything.
-    pub(crate) fn deliver(&mut self) -> Result<bool, OpenError> {
+    pub(crate) fn deliver(&mut self) -> bool {
         if self.pool.is_none() {
-            return Ok(!self.one.wants_input());
+            return !self.one.wants_input();
         }
-        self.submit()?;
+        self.submit();
         self.delivering = self.in_flight() > 0;
-        Ok(self.delivering)
+        // A failure is told like plaintext: before more is read.
+        self.delivering || self.pool.is_none()
     }
 
     /// Verified plaintext that was not taken yet, of the first chunk that has some.
@@ -214,8 +216,10 @@ impl ParallelOpenMachine {
     }
 
     /// Hands on the full chunks there are; what is less than one goes to the front of the next job.
-    fn submit(&mut self) -> Result<(), OpenError> {
-        let Some(mut job) = self.filling.take_if(|job| job.fill >= SEALED_CHUNK_LEN) else { return Ok(()) };
+    ///
+    /// A failure is in the state by then, and told by the next call that opens.
+    fn submit(&mut self) {
+        let Some(mut job) = self.filling.take_if(|job| job.fill >= SEALED_CHUNK_LEN) else { return };
         let chunks = job.fill / SEALED_CHUNK_LEN;
         let rest = job.fill % SEALED_CHUNK_LEN;
         if rest > 0 {
@@ -226,7 +230,9 @@ impl ParallelOpenMachine {
         self.index += chunks as u64;
         let small = self.plan.is_small(chunks);
         let submitted = self.pool.as_mut().map_or(Ok(()), |pool| pool.submit(job, small));
-        submitted.map_err(|lost| self.lose(lost))
+        if let Err(lost) = submitted {
+            self.lose(lost);
+        }
     }
 
     fn take_out(&mut self, job: OpenJob) -> Result<(), OpenError> {

@@ -104,7 +104,8 @@ impl<J: Job> Pool<J> {
 
     /// The next job in order, run. `None` if there is none in flight, or none ready that must not be waited for.
     ///
-    /// Waiting is working on what no thread has begun, and then sleeping, or with a context being woken.
+    /// Waiting is working on what no thread has begun, and then sleeping; or with a context, working on one job at most
+    /// and being woken.
     pub(super) fn claim(
         &mut self,
         must: bool,
@@ -117,6 +118,7 @@ impl<J: Job> Pool<J> {
             return Poll::Ready(Ok(None));
         }
         let mut state = self.shared.lock();
+        let mut helped = false;
         loop {
             if let Some(result) = state.take_first() {
                 self.in_flight -= 1;
@@ -125,17 +127,24 @@ impl<J: Job> Pool<J> {
             if !must {
                 return Poll::Ready(Ok(None));
             }
-            if let Some((ticket, job)) = state.waiting.pop_front() {
+            // One job a poll, so that other tasks get their turn.
+            let next = if context.is_some() && helped { None } else { state.waiting.pop_front() };
+            if let Some((ticket, job)) = next {
                 drop(state);
                 let result = run(job, &self.cipher);
                 state = self.shared.lock();
                 state.store(ticket, result);
+                helped = true;
             } else if let Some(context) = context {
                 self.polled = true;
+                let more = !state.waiting.is_empty();
                 let old = state.waker.replace(context.waker().clone());
-                // Dropping it may run anybody's code.
+                // Dropping it, and waking, may run anybody's code.
                 drop(state);
                 drop(old);
+                if more {
+                    context.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             } else {
                 state = wait(&self.shared.done, state);

@@ -1,6 +1,6 @@
 //! Bodies that are in memory, from slice to slice: on one thread, or on several where there is enough to do.
 //!
-//! Threads take the next MiB whenever they are ready for more, the caller among them, and are gone when the call
+//! Threads take the next piece whenever they are ready for more, the caller among them, and are gone when the call
 //! returns. Full chunks, and a last one that is shorter: [section 3](crate::manual::format) of the format.
 
 use std::{
@@ -12,32 +12,36 @@ use std::{
     thread,
 };
 
+use super::Plan;
 use crate::{
     error::{OpenError, SealError},
     limits::{CHUNK_LEN, SEALED_CHUNK_LEN, TAG_LEN},
     stream::chunk::ChunkCipher,
 };
 
-/// Seals `plaintext` into `sealed`, which has exactly the length of its chunks, on up to `threads` threads.
+/// Seals `plaintext` into `sealed`, which has exactly the length of its chunks, on as many threads as `plan` says.
 pub(crate) fn seal_chunks(
     cipher: &ChunkCipher,
     plaintext: &[u8],
     sealed: &mut [u8],
-    threads: usize,
+    plan: Plan,
 ) -> Result<(), SealError> {
+    let piece_chunks = plan.piece_chunks();
     let full = plaintext.len() / CHUNK_LEN;
     let (full_text, last_text) = plaintext.split_at(full * CHUNK_LEN);
     let (full_sealed, last_sealed) = sealed.split_at_mut(full * SEALED_CHUNK_LEN);
     debug_assert_eq!(last_sealed.len(), last_text.len() + TAG_LEN, "callers check the length");
-    let pieces = full_text.chunks(PIECE * CHUNK_LEN).zip(full_sealed.chunks_mut(PIECE * SEALED_CHUNK_LEN));
+    let pieces = full_text
+        .chunks(piece_chunks * CHUNK_LEN)
+        .zip(full_sealed.chunks_mut(piece_chunks * SEALED_CHUNK_LEN));
     let seal = |(piece, (text, sealed)): (u64, (&[u8], &mut [u8]))| {
         let chunks = text.chunks_exact(CHUNK_LEN).zip(sealed.chunks_exact_mut(SEALED_CHUNK_LEN));
-        for (index, (text, sealed)) in (piece * PIECE as u64..).zip(chunks) {
+        for (index, (text, sealed)) in (piece * piece_chunks as u64..).zip(chunks) {
             cipher.seal_to(index, text, sealed);
         }
         true
     };
-    match on_threads(threads_for(plaintext.len(), threads), (0..).zip(pieces), seal) {
+    match on_threads(plan.threads_for(plaintext.len()), (0..).zip(pieces), seal) {
         Ok(_) => {
             // fmt: B-1, N-7
             cipher.seal_to(full as u64, last_text, last_sealed);
@@ -47,27 +51,30 @@ pub(crate) fn seal_chunks(
     }
 }
 
-/// Opens `sealed` into `plaintext`, which has exactly the length that follows, on up to `threads` threads. After an
+/// Opens `sealed` into `plaintext`, which has exactly the length that follows, on as many threads as `plan` says. After an
 /// error there may be plaintext in it.
 pub(crate) fn open_chunks(
     cipher: &ChunkCipher,
     sealed: &[u8],
     plaintext: &mut [u8],
-    threads: usize,
+    plan: Plan,
 ) -> Result<(), OpenError> {
+    let piece_chunks = plan.piece_chunks();
     let len = plaintext.len();
     let full = len / CHUNK_LEN;
     let (full_sealed, last_sealed) = sealed.split_at(full * SEALED_CHUNK_LEN);
     let (full_text, last_text) = plaintext.split_at_mut(full * CHUNK_LEN);
-    let pieces = full_sealed.chunks(PIECE * SEALED_CHUNK_LEN).zip(full_text.chunks_mut(PIECE * CHUNK_LEN));
+    let pieces = full_sealed
+        .chunks(piece_chunks * SEALED_CHUNK_LEN)
+        .zip(full_text.chunks_mut(piece_chunks * CHUNK_LEN));
     let open = |(piece, (sealed, text)): (u64, (&[u8], &mut [u8]))| {
         let chunks = sealed.chunks_exact(SEALED_CHUNK_LEN).zip(text.chunks_exact_mut(CHUNK_LEN));
-        (piece * PIECE as u64..)
+        (piece * piece_chunks as u64..)
             .zip(chunks)
             .all(|(index, (sealed, text))| cipher.open_to(index, sealed, text).is_ok())
     };
     // fmt: O-16, O-17, O-18
-    match on_threads(threads_for(len, threads), (0..).zip(pieces), open) {
+    match on_threads(plan.threads_for(len), (0..).zip(pieces), open) {
         Ok(true) if cipher.open_to(full as u64, last_sealed, last_text).is_ok() => Ok(()),
         Ok(_) => Err(OpenError::Tampered("a chunk of the body does not verify")),
         Err(Panicked) => Err(OpenError::Io(io::Error::other("a thread that was opening chunks panicked"))),
@@ -106,16 +113,6 @@ fn on_threads<T: Send>(
     });
     if all_returned { Ok(!refused.into_inner()) } else { Err(Panicked) }
 }
-
-/// One thread for what does not pay for more, and never more than there are pieces.
-fn threads_for(plaintext: usize, threads: usize) -> usize {
-    if plaintext < WORTH_A_THREAD { 1 } else { threads.min(plaintext / (PIECE * CHUNK_LEN)) }
-}
-
-/// Chunks that a thread takes at once: a MiB, which keeps it busy for 100 µs.
-const PIECE: usize = 64;
-/// Bytes of plaintext from which on a second thread is started: below, starting it may take as long as the work.
-const WORTH_A_THREAD: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -166,10 +163,13 @@ mod tests {
 
     #[test]
     fn short_bodies_stay_on_one_thread() {
-        assert_eq!(threads_for(0, 8), 1);
-        assert_eq!(threads_for(WORTH_A_THREAD - 1, 8), 1);
-        assert_eq!(threads_for(WORTH_A_THREAD, 8), 4);
-        assert_eq!(threads_for(1 << 30, 8), 8);
-        assert_eq!(threads_for(1 << 30, 1), 1);
+        let (worth, mib) = (4 << 20, 1 << 20);
+        for (threads, len, expected) in
+            [(8, 0, 1), (8, worth - 1, 1), (8, worth, 4), (8, 5 * mib, 5), (8, 1 << 30, 8), (1, 1 << 30, 1)]
+        {
+            assert_eq!(Plan::new(threads).threads_for(len), expected, "{len} bytes on {threads}");
+        }
+        assert_eq!(Plan::eager(2).threads_for(0), 1);
+        assert_eq!(Plan::eager(2).threads_for(200_000), 2);
     }
 }
