@@ -223,52 +223,19 @@ proptest! {
             sealed[middle] ^= 1;
         }
         sealed.truncate(sealed.len().saturating_sub(cut));
-        let mut blocking = OpenReader::new(Chopped::new(&sealed[..], &most), cipher(), report());
-        let mut tokio = AsyncOpenReader::new(Chopped::new(&sealed[..], &most), alone_opening(), report());
-        let mut out = (vec![0; 20 * CHUNK_LEN], vec![0; 20 * CHUNK_LEN]);
+        let mut readers = Readers {
+            blocking: OpenReader::new(Chopped::new(&sealed[..], &most), cipher(), report()),
+            tokio: AsyncOpenReader::new(Chopped::new(&sealed[..], &most), alone_opening(), report()),
+        };
         let mut released = Vec::new();
         for (n, wanted) in wanted.iter().cycle().enumerate() {
-            let (expected, found) = if n % 3 == 2 {
-                let expected = blocking.fill_buf().map(<[u8]>::to_vec);
-                let found = wait(tokio.fill_buf()).map(<[u8]>::to_vec);
-                if let (Ok(expected), Ok(found)) = (&expected, &found) {
-                    blocking.consume(expected.len());
-                    tokio.consume(found.len());
-                }
-                (expected, found)
-            } else {
-                let expected = blocking.read(&mut out.0[..*wanted]).map(|n| out.0[..n].to_vec());
-                let found = wait(tokio.read(&mut out.1[..*wanted])).map(|n| out.1[..n].to_vec());
-                (expected, found)
-            };
-            match (expected, found) {
-                (Ok(expected), Ok(found)) => {
-                    // How much a read gives depends on how much the source gave so far, which is interrupted here.
-                    let mut found = found;
-                    while found.len() < expected.len() {
-                        let read = wait(tokio.read(&mut out.1[..expected.len() - found.len()])).unwrap();
-                        prop_assert!(read > 0);
-                        found.extend_from_slice(&out.1[..read]);
-                    }
-                    let mut expected = expected;
-                    while expected.len() < found.len() {
-                        let read = blocking.read(&mut out.0[..found.len() - expected.len()]).unwrap();
-                        prop_assert!(read > 0);
-                        expected.extend_from_slice(&out.0[..read]);
-                    }
-                    prop_assert!(expected == found);
-                    if expected.is_empty() {
-                        break;
-                    }
-                    released.extend_from_slice(&expected);
-                }
-                (Err(expected), Err(found)) => {
-                    prop_assert_eq!(expected.to_string(), found.to_string());
-                    break;
-                }
-                (expected, found) => prop_assert!(false, "{:?} and {:?}", expected.is_ok(), found.is_ok()),
+            let bytes = if n % 3 == 2 { readers.fill() } else { readers.read(*wanted) };
+            if bytes.is_empty() {
+                break;
             }
+            released.extend_from_slice(&bytes);
         }
+        let Readers { blocking, tokio } = readers;
         prop_assert!(text.starts_with(&released));
         prop_assert_eq!(blocking.is_complete(), tokio.is_complete());
         prop_assert_eq!(blocking.is_complete(), released == text && cut == 0 && !damaged);
@@ -293,6 +260,64 @@ proptest! {
         prop_assert!(opened.iter().all(|piece| !piece.is_empty() && piece.len() <= 262_144));
         prop_assert!(opened.concat() == text);
     }
+}
+
+/// Both readers over the same bytes, which must do the same.
+struct Readers<'a> {
+    blocking: OpenReader<Chopped<&'a [u8]>>,
+    tokio: AsyncOpenReader<Chopped<&'a [u8]>>,
+}
+
+impl Readers<'_> {
+    /// What both gave out; nothing at the end, or after the same error.
+    fn read(&mut self, wanted: usize) -> Vec<u8> {
+        let blocking = by_read(wanted, |out| Read::read(&mut self.blocking, out));
+        let tokio = by_read(wanted, |out| wait(self.tokio.read(out)));
+        self.agree(blocking, tokio)
+    }
+
+    fn fill(&mut self) -> Vec<u8> {
+        let blocking = self.blocking.fill_buf().map(<[u8]>::to_vec);
+        let tokio = wait(self.tokio.fill_buf()).map(<[u8]>::to_vec);
+        self.blocking.consume(blocking.as_ref().map_or(0, Vec::len));
+        AsyncBufReadExt::consume(&mut self.tokio, tokio.as_ref().map_or(0, Vec::len));
+        self.agree(blocking, tokio)
+    }
+
+    /// How much one call gives depends on how much the source gave so far, and one of the two is interrupted: the rest
+    /// must be there at the next call.
+    fn agree(&mut self, blocking: io::Result<Vec<u8>>, tokio: io::Result<Vec<u8>>) -> Vec<u8> {
+        match (blocking, tokio) {
+            (Ok(mut blocking), Ok(mut tokio)) => {
+                while blocking.len() < tokio.len() {
+                    let missing = tokio.len() - blocking.len();
+                    let more = by_read(missing, |out| Read::read(&mut self.blocking, out)).unwrap();
+                    assert!(!more.is_empty(), "the blocking reader has ended");
+                    blocking.extend(more);
+                }
+                while tokio.len() < blocking.len() {
+                    let missing = blocking.len() - tokio.len();
+                    let more = by_read(missing, |out| wait(self.tokio.read(out))).unwrap();
+                    assert!(!more.is_empty(), "tokio's reader has ended");
+                    tokio.extend(more);
+                }
+                assert!(blocking == tokio);
+                tokio
+            }
+            (Err(blocking), Err(tokio)) => {
+                assert_eq!(blocking.to_string(), tokio.to_string());
+                Vec::new()
+            }
+            (blocking, tokio) => panic!("{:?} and {:?}", blocking.map(drop), tokio.map(drop)),
+        }
+    }
+}
+
+fn by_read(most: usize, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut out = vec![0; most];
+    let read = read(&mut out)?;
+    out.truncate(read);
+    Ok(out)
 }
 
 /// A body without its head.
