@@ -22,6 +22,7 @@ pub mod key_file;
 pub mod model;
 pub mod open_message;
 pub mod open_record;
+pub mod rewrap;
 pub mod seek_ops;
 pub mod stream_ops;
 
@@ -29,12 +30,13 @@ pub mod stream_ops;
 pub type Body = fn(&[u8]);
 
 /// Every body by the name of its target. `differential` is not here: its body needs the crypto floor's insides.
-pub const BODIES: [(&str, Body); 7] = [
+pub const BODIES: [(&str, Body); 8] = [
     ("context", context::run),
     ("header", header::run),
     ("key_file", key_file::run),
     ("open_message", open_message::run),
     ("open_record", open_record::run),
+    ("rewrap", rewrap::run),
     ("seek_ops", seek_ops::run),
     ("stream_ops", stream_ops::run),
 ];

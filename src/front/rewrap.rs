@@ -33,7 +33,8 @@ use crate::provider::KeyProvider;
 ///
 /// Doing it again is harmless: what has the recipients asked for already is left alone
 /// ([`RewrapOutcome::Unchanged`]), and what a crash left half done is finished. The keys of the new providers are tried
-/// as well as the handle's, so that a file that was rewrapped before opens, too.
+/// as well as the handle's, so that a file that was rewrapped before opens, too. The handle's
+/// [`OpenOptions`](crate::OpenOptions) hold for what is opened.
 ///
 /// # Security
 ///

@@ -6,6 +6,7 @@
 #[path = "../../fuzz/src/lib.rs"]
 mod bodies;
 mod planted;
+mod planted_rewrap;
 
 use std::{
     collections::BTreeSet,
@@ -63,7 +64,7 @@ macro_rules! replays {
         const REPLAYED: &[&str] = &[$(stringify!($target)),+];
     };
 }
-replays!(context, header, key_file, open_message, open_record, seek_ops, stream_ops);
+replays!(context, header, key_file, open_message, open_record, rewrap, seek_ops, stream_ops);
 
 #[test]
 fn every_target_is_replayed() {

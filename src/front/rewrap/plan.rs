@@ -91,7 +91,8 @@ impl Rewrap {
         let salt = body_start.first_chunk().expect("56 bytes begin with 24");
         let mac_key = Schedule::new(key, header.core(), bound).mac_key(salt);
 
-        let is_enough = wanted.same && !self.options.even_if_unchanged;
+        let is_wrapped_anew = self.options.even_if_unchanged && wanted.fresh.contains(&true);
+        let is_enough = wanted.same && !is_wrapped_anew;
         let result = if is_enough { standing.recipients } else { &wanted.recipients[..] };
         let mut report = report_of(&unwrapped, result);
         let action = match stale {
@@ -140,13 +141,13 @@ impl Rewrap {
             }
         }
         any_good = any_good || fresh_or_kept(wanted, false).any(|(kept, _)| *kept == unwrapped.opened_by);
-        let tries = self.opening.options.max_stanzas_tried;
-        for (kept, _) in fresh_or_kept(wanted, false).take(if any_good { 0 } else { tries }) {
-            // One that cannot be asked, or does not fit, is no reason to fail while another one may.
-            any_good = matches!(self.unwraps_to(kept, &unwrapped.key, context).await, Ok(true));
+        for (kept, _) in fresh_or_kept(wanted, false) {
             if any_good {
                 break;
             }
+            // One that cannot be asked, or does not fit, is no reason to fail while another one may. All of them may be
+            // tried: the slot they stand in is genuine.
+            any_good = matches!(self.unwraps_to(kept, &unwrapped.key, context).await, Ok(true));
         }
         if any_good {
             return Ok(unverified);

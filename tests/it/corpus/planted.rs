@@ -25,7 +25,7 @@ use super::{
 };
 
 /// Whether the body says of any input that something is wrong.
-fn finds(target: &str, check: impl Fn(&[u8])) -> bool {
+pub(super) fn finds(target: &str, check: impl Fn(&[u8])) -> bool {
     corpus(target).iter().any(|(_, data)| catch_unwind(AssertUnwindSafe(|| check(data))).is_err())
 }
 

@@ -145,6 +145,30 @@ fn removing_by_id() {
     }
 }
 
+/// Among many others, too: each of those who remain is looked at before the change is refused.
+#[test]
+fn one_that_can_be_checked_is_found_behind_many_that_cannot() {
+    let strangers = (0..10).map(|n| Recipient::new(RecipientType(0x8001), format!("{n}"), [], [1; 40]));
+    let sealing = Kuvert::new(With(keys(&["a"]), strangers.collect()));
+    let message = wait(sealing.seal(b"x", &context())).unwrap();
+    let (message, _) =
+        wait(holder(&["a"]).add_recipient(keys(&["b"])).message(&message, &context())).unwrap();
+    let remove = holder(&["a"]).remove_recipient(["a"]);
+    assert_eq!(refused(wait(remove.message(&message, &context()))), Category::Refused);
+    let (_, report) = wait(remove.and_to(arc(&["b"])).message(&message, &context())).unwrap();
+    assert_eq!((report.recipients.len(), report.unverified.len()), (11, 0));
+}
+
+/// Wrapping anew is for those who wrap: a repair that has nothing to repair stays one that does nothing.
+#[test]
+fn even_if_unchanged_needs_something_new() {
+    let message = sealed(Layout::Rewrappable, "a", b"x");
+    let always = RewrapOptions::default().with_even_if_unchanged(true);
+    let repair = holder(&["a"]).repair(keys(&["b"])).with_options(always);
+    let (same, report) = wait(repair.message(&message, &context())).unwrap();
+    assert_eq!((report.outcome, same == message), (RewrapOutcome::Unchanged, true));
+}
+
 #[test]
 fn repairing_replaces_what_is_waited_for_and_nothing_else() {
     let sealing = Kuvert::new(With(keys(&["a"]), vec![pending("b"), pending("c")]));
