@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(!directory.path().join("backup.kvt.kuvert-header").exists());
 
     // The old key opens it no longer, the new one does, and not a byte of the body was written.
-    let refused = who_opens(&old, &backup, &context).unwrap_err();
+    let refused = who_opens(&old, &backup, &context).expect_err("the old key must not open it any more");
     println!("old key: {refused}");
     let after = fs::read(&backup)?;
     assert!(after[4096..] == sealed[4096..]);
