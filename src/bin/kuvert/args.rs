@@ -15,7 +15,7 @@ use crate::{help, names};
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.
 #[derive(Parser)]
 #[command(name = "kuvert", version, max_term_width = 100, subcommand_required = true)]
-#[command(arg_required_else_help = true, after_help = help::OVERVIEW.after_help())]
+#[command(arg_required_else_help = true, override_usage = help::OVERVIEW.usage, after_help = help::OVERVIEW.after_help())]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
