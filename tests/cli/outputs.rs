@@ -79,7 +79,14 @@ fn a_full_disk_behind_standard_output() {
             .finish(&mut sandbox.shell(script), &[])
             .fails(1, &["standard output cannot be written: No space left"]);
     }
-    for command in ["inspect sealed", "verify -k k sealed", "keygen -o other"] {
+    for command in [
+        "inspect sealed",
+        "verify -k k sealed",
+        "keygen -o other",
+        "man",
+        "completions fish",
+        "rewrap -k k --to k sealed",
+    ] {
         let script = format!("$KUVERT {command} >/dev/full");
         sandbox.finish(&mut sandbox.shell(&script), &[]).fails(1, &["standard output cannot be written"]);
     }

@@ -258,6 +258,17 @@ fn a_key_that_could_not_be_reached_is_added_later() {
         "{ran:?}"
     );
 
+    // Every way to fail is that of rewrap.
+    let repair = |arguments: &[&str]| sandbox.run(&[&["repair"], arguments].concat());
+    repair(&["-k", "k", "--to", "third", "--in-place", "file"])
+        .fails_empty(7, &["file: its header has one slot only"]);
+    repair(&["-k", "new", "--to", "third", "file"])
+        .fails_empty(6, &["file: no usable key", "keys given: new, third"]);
+    repair(&["-k", "k", "-c", "a=b", "file"]).fails_empty(5, &["file: wrong encryption context"]);
+    repair(&["-k", "k", "k"]).fails_empty(3, &["k: not a well-formed"]);
+    repair(&["-k", "k", "absent"]).fails_empty(1, &["absent cannot be read"]);
+    repair(&["file"]).fails_empty(2, &["no key was given"]);
+
     let ran = sandbox.run(&["repair", "-k", "k", "--to", "third", "file", "without"]);
     assert_eq!(String::from_utf8_lossy(ran.is_good()), "1 file rewrapped, 1 unchanged\n");
     assert_eq!(openers(&sandbox, &["file"]), ["k", "third"]);
