@@ -10,6 +10,8 @@
 mod adapters;
 #[path = "allocations/counting.rs"]
 mod counting;
+#[path = "allocations/parallel.rs"]
+mod parallel;
 #[path = "allocations/records.rs"]
 mod records;
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use kuvert::{
-    Cell, EncryptionContext, Kuvert, RecordKey, RecordOptions,
+    Cell, EncryptionContext, Kuvert, MessageStart, OpenError, RecordKey, RecordOptions, SealError, Threads,
     blocking::block_on,
     clock::{Clock, Sleep, SystemClock},
     provider::MemoryProvider,
@@ -213,6 +213,50 @@ fn a_child_sleeps_by_a_thread_of_its_own() {
         }
     });
     block_on(sleep(1)).unwrap();
+}
+
+/// Threads of the parent seal and open; a child has none of them, and must neither wait for one nor go on.
+#[test]
+fn a_child_does_not_go_on_with_the_threads_of_its_parent() {
+    let kuvert = Kuvert::new(MemoryProvider::generate("test").unwrap());
+    let context = EncryptionContext::empty();
+    let threads = Threads::exactly(3.try_into().unwrap()).eagerly();
+    let text = vec![7; 1_000_000];
+    let sealer = block_on(kuvert.sealer(&context)).unwrap().unwrap();
+    let mut writer = sealer.into_parallel_writer(Vec::new(), threads);
+    for round in 0..40 {
+        writer.write_all(&text[..100_000]).unwrap();
+        in_child(|| {
+            let error = writer.write_all(&text).unwrap_err();
+            assert!(matches!(error.downcast(), Ok(SealError::Forked)));
+            assert!(writer.try_finish().is_err());
+            if round % 2 == 0 {
+                // Dropped without a wait for threads that are not there.
+                let other = block_on(kuvert.sealer(&context)).unwrap().unwrap();
+                drop(std::mem::replace(&mut writer, other.into_parallel_writer(Vec::new(), threads)));
+                writer.write_all(&text).unwrap();
+                writer.try_finish().unwrap();
+            }
+            Vec::new()
+        });
+    }
+    let (message, report) = writer.finish().unwrap();
+    assert_eq!(report.plaintext_len, 4_000_000);
+
+    let mut source = message.as_slice();
+    let start = MessageStart::read(&mut source).unwrap();
+    let opener = block_on(kuvert.opener(start, &context)).unwrap().unwrap();
+    let mut reader = opener.into_parallel_reader(source, threads);
+    let mut out = vec![0; 90_000];
+    for _ in 0..40 {
+        reader.read_exact(&mut out).unwrap();
+        in_child(|| {
+            let error = std::io::copy(&mut reader, &mut std::io::sink()).unwrap_err();
+            assert!(matches!(error.downcast(), Ok(OpenError::Usage(_))));
+            Vec::new()
+        });
+    }
+    assert_eq!(std::io::copy(&mut reader, &mut std::io::sink()).unwrap(), 4_000_000 - 40 * 90_000);
 }
 
 /// Polled once, so that it is among those that are to be woken.

@@ -31,6 +31,9 @@ mod adapters;
 #[path = "memory/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]
+#[path = "memory/parallel.rs"]
+mod parallel;
+#[cfg(all(target_os = "linux", feature = "aws-lc"))]
 #[path = "memory/parent.rs"]
 mod parent;
 

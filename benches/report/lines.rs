@@ -80,6 +80,7 @@ const KIB: usize = 1 << 10;
 const STREAMS: &str = "Streams, memory to sink";
 const SLICES: &str = "Slice to slice";
 const FILES: &str = "File to file, synced";
+const PARALLEL: &str = "Two threads, against one";
 const TOKIO: &str = "Tokio's adapters, against the blocking ones";
 const MESSAGES: &str = "Small messages, headers and ranges";
 const REWRAP: &str = "Rewrap, keys in memory";
@@ -114,6 +115,33 @@ const LINES: &[Line] = &[
     line("file-seal-std-copy", "seal it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
     line("file-open-std-copy", "open it, against `std::fs::copy`", LARGE, times(1.3)).of(FILES),
     line("file-verify-open-loop", "verify all of it, then open it (the default), against reading and writing it", LARGE, Held::TimeAtMost(None)).of(FILES),
+
+    line("two-seal-64kib", "seal 64 KiB into a slice", 64 * KIB, speed(0.95)).of(PARALLEL),
+    line("two-open-64kib", "open 64 KiB into a slice", 64 * KIB, speed(0.95)).of(PARALLEL),
+    line("two-write-64kib", "seal 64 KiB copied from a reader", 64 * KIB, speed(0.95)).of(PARALLEL),
+    line("two-read-64kib", "open 64 KiB by `copy_to`", 64 * KIB, speed(0.95)).of(PARALLEL),
+    line("two-seal-1mib", "seal 1 MiB into a slice", MIB, speed(0.95)).of(PARALLEL),
+    line("two-open-1mib", "open 1 MiB into a slice", MIB, speed(0.95)).of(PARALLEL),
+    line("two-write-1mib", "seal 1 MiB copied from a reader", MIB, speed(0.95)).of(PARALLEL),
+    line("two-read-1mib", "open 1 MiB by `copy_to`", MIB, speed(0.95)).of(PARALLEL),
+    line("two-seal-5mib", "seal 5 MiB into a slice", 5 * MIB, speed(0.95)).of(PARALLEL),
+    line("two-open-5mib", "open 5 MiB into a slice", 5 * MIB, speed(0.95)).of(PARALLEL),
+    line("two-write-5mib", "seal 5 MiB copied from a reader", 5 * MIB, speed(0.95)).of(PARALLEL),
+    line("two-read-5mib", "open 5 MiB by `copy_to`", 5 * MIB, speed(0.95)).of(PARALLEL),
+    line("two-seal-16mib", "seal 16 MiB into a slice", 16 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-open-16mib", "open 16 MiB into a slice", 16 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-write-16mib", "seal 16 MiB copied from a reader", 16 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-read-16mib", "open 16 MiB by `copy_to`", 16 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-seal-64mib", "seal 64 MiB into a slice", 64 * MIB, speed(1.7)).of(PARALLEL),
+    line("two-open-64mib", "open 64 MiB into a slice", 64 * MIB, speed(1.7)).of(PARALLEL),
+    line("two-write-64mib", "seal 64 MiB copied from a reader", 64 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-read-64mib", "open 64 MiB by `copy_to`", 64 * MIB, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-seal-256mib", "seal 256 MiB into a slice", LARGE, speed(1.7)).of(PARALLEL).in_readme(),
+    line("two-open-256mib", "open 256 MiB into a slice", LARGE, speed(1.7)).of(PARALLEL).in_readme(),
+    line("two-write-256mib", "seal 256 MiB copied from a reader", LARGE, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-read-256mib", "open 256 MiB by `copy_to`", LARGE, Held::SpeedAtLeast(None)).of(PARALLEL),
+    line("two-file-seal", "seal a file of 256 MiB", LARGE, speed(0.95)).of(PARALLEL),
+    line("two-file-seal-open", "seal it, and open it again, verified first", LARGE, speed(0.95)).of(PARALLEL),
 
     line("tokio-seal-256mib", "seal 256 MiB written to an `AsyncWrite`", LARGE, speed(0.9)).of(TOKIO),
     line("tokio-open-256mib", "open 256 MiB by `copy_to`", LARGE, speed(0.9)).of(TOKIO),

@@ -32,7 +32,7 @@ use std::{
 };
 
 use kuvert::{
-    ClaimedSlot, EncryptionContext, MessageStart,
+    ClaimedSlot, EncryptionContext, MessageStart, Threads,
     blocking::Kuvert,
     io::AtomicFile,
     provider::{KeyFile, MemoryProvider},
@@ -139,7 +139,7 @@ fn seal(
     let bar = progress("sealing", tree.archive_len());
     let start = std::time::Instant::now();
     let sealer = kuvert.sealer(context)?;
-    let mut out = sealer.into_writer(AtomicFile::create(backup, false)?);
+    let mut out = sealer.into_parallel_writer(AtomicFile::create(backup, false)?, Threads::auto());
     let archive = pack::pack(tree, &mut out, &bar)?;
     // Only now does the message get its end; without it, what was written would never open.
     let (file, report) = out.finish()?;
@@ -176,7 +176,7 @@ fn verify(kuvert: &Kuvert, context: &EncryptionContext, backup: &Path, table: &m
     let start = MessageStart::read_seekable(&mut file)?;
     let opener = kuvert.opener(start, context)?;
     let bar = progress("verifying", file.metadata()?.len());
-    let report = opener.into_reader(bar.wrap_read(file)).verify()?;
+    let report = opener.into_parallel_reader(bar.wrap_read(file), Threads::auto()).verify()?;
     bar.finish_and_clear();
     table.add("verify", report.plaintext_len, clock.elapsed());
     say!("\nVerified: {} under key {:?}", megabytes(report.plaintext_len), report.opened_by.id);
@@ -235,7 +235,7 @@ fn restore(
     let start = MessageStart::read_seekable(&mut file)?;
     let opener = kuvert.opener(start, context)?;
     let bar = progress("restoring", file.metadata()?.len());
-    let mut reader = opener.into_reader(bar.wrap_read(file));
+    let mut reader = opener.into_parallel_reader(bar.wrap_read(file), Threads::auto());
     std::fs::create_dir(restored)?;
     tar::Archive::new(&mut reader).unpack(restored)?;
     // tar stops at its own end mark. The message is known to be complete only where the reader says that it ends.

@@ -41,6 +41,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("files", files),
     ("threads", threads),
     ("many", many),
+    ("parallel", crate::parallel::parallel),
     #[cfg(feature = "tokio")]
     ("tokio", crate::adapters::tokio),
     ("planted", planted::planted),

@@ -257,6 +257,11 @@ fn nothing_is_left_after_thousands_of_sessions() {
     check("many");
 }
 
+#[test]
+fn nothing_is_left_after_several_threads() {
+    check("parallel");
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn nothing_is_left_after_tokio() {

@@ -8,7 +8,7 @@ use kuvert::blocking::Kuvert;
 use kuvert::io::OpenReport;
 use kuvert::provider::{Health, KeyProvider, ProviderInfo, WrapContext};
 use kuvert::{
-    Category, DataKey, EncryptionContext, MessageStart, OpenError, Opener, ProviderError, Recipient,
+    Category, DataKey, EncryptionContext, MessageStart, OpenError, Opener, ProviderError, Recipient, Threads,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -27,6 +27,9 @@ enum Way {
     RangesLazy,
     Stream,
     StreamCopied,
+    /// On two threads, by little jobs.
+    Threads,
+    ThreadsCopied,
     #[cfg(feature = "tokio")]
     Async,
     #[cfg(feature = "tokio")]
@@ -40,7 +43,7 @@ enum Way {
 }
 
 impl Way {
-    const BLOCKING: [Self; 8] = [
+    const BLOCKING: [Self; 10] = [
         Self::Whole,
         Self::Slices,
         Self::Seek,
@@ -49,6 +52,8 @@ impl Way {
         Self::RangesLazy,
         Self::Stream,
         Self::StreamCopied,
+        Self::Threads,
+        Self::ThreadsCopied,
     ];
     #[cfg(feature = "tokio")]
     const ASYNC: [Self; 5] =
@@ -66,7 +71,7 @@ impl Way {
         if matches!(self, Self::Async | Self::AsyncCopied | Self::Bytes) {
             return false;
         }
-        !matches!(self, Self::Stream | Self::StreamCopied)
+        !matches!(self, Self::Stream | Self::StreamCopied | Self::Threads | Self::ThreadsCopied)
     }
 
     const fn is_lazy(self) -> bool {
@@ -180,7 +185,17 @@ fn open(
         Some(mut header) => starts.read_detached(&mut header, &mut source)?,
         None => starts.read(&mut source)?,
     };
-    let mut reader = kuvert.opener(start, context)?.into_reader(source);
+    let opener = kuvert.opener(start, context)?;
+    if matches!(way, Way::Threads | Way::ThreadsCopied) {
+        let threads = Threads::exactly(2.try_into().expect("two")).eagerly();
+        let mut reader = opener.into_parallel_reader(source, threads);
+        match way {
+            Way::ThreadsCopied => reader.copy_to(out).map(drop).map_err(open_error)?,
+            _ => read(&mut reader, 5001, out)?,
+        }
+        return Ok(Some(reader.report()));
+    }
+    let mut reader = opener.into_reader(source);
     if way == Way::StreamCopied {
         reader.copy_to(out).map_err(open_error)?;
     } else {

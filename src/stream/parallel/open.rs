@@ -89,7 +89,7 @@ impl ParallelOpenMachine {
             }
         }
         let opened = if self.ended { self.one.open_next(&self.cipher) } else { Ok(()) };
-        Poll::Ready(opened)
+        Poll::Ready(opened.inspect_err(|_| self.clear()))
     }
 
     /// Opens as many full chunks as are here and fit, straight into `out`, as long as one thread is at work.
@@ -256,10 +256,15 @@ impl ParallelOpenMachine {
     /// Final: nothing behind the fault is given out, and everything is wiped.
     // fmt: O-19
     fn fail(&mut self, fault: Fault) -> OpenError {
+        self.clear();
+        self.one.fail(fault)
+    }
+
+    /// Ends the threads and wipes every job, also those that were taken.
+    fn clear(&mut self) {
         (self.pool, self.filling, self.out) = (None, None, None);
         self.spare = Vec::new();
         self.plan.workers = 0;
-        self.one.fail(fault)
     }
 }
 
