@@ -116,7 +116,7 @@ impl<'a, T: Rewraps> Case<'a, T> {
         };
         match (expected, result) {
             (Some(Err(category)), result) => {
-                assert_eq!(result.unwrap_err().category(), category, "{change:?}")
+                assert_eq!(result.unwrap_err().category(), category, "{change:?}");
             }
             (Some(Ok(next)), result) => {
                 let (message, report) = result.unwrap();

@@ -90,9 +90,10 @@ impl Rewrap {
         self
     }
 
-    /// Everybody who may be asked to unwrap: the handle's keys first.
+    /// Everybody who may be asked to unwrap. The new ones first: it is their keys that will be needed, and what is not
+    /// theirs costs them nothing.
     fn providers(&self) -> Vec<&dyn KeyProvider> {
-        std::iter::once(&*self.opening.provider).chain(self.new.iter().map(|provider| &**provider)).collect()
+        self.new.iter().map(|provider| &**provider).chain([&*self.opening.provider]).collect()
     }
 }
 

@@ -91,8 +91,10 @@ impl Rewrap {
         let salt = body_start.first_chunk().expect("56 bytes begin with 24");
         let mac_key = Schedule::new(key, header.core(), bound).mac_key(salt);
 
-        let is_wrapped_anew = self.options.even_if_unchanged && wanted.fresh.contains(&true);
-        let is_enough = wanted.same && !is_wrapped_anew;
+        let has_fresh = wanted.fresh.contains(&true);
+        let is_enough = wanted.same
+            && !(has_fresh && self.options.even_if_unchanged)
+            && !(has_fresh && self.has_namesake(standing.recipients, &context).await);
         let result = if is_enough { standing.recipients } else { &wanted.recipients[..] };
         let mut report = report_of(&unwrapped, result);
         let action = match stale {
@@ -120,6 +122,22 @@ impl Rewrap {
             }
         };
         Ok(Plan { action, report, unwrapped, mac_key, body_start: *body_start })
+    }
+
+    /// Whether a new key has the name of one that is there, and is another key: then the names are those asked for, and
+    /// the wraps are not.
+    async fn has_namesake(&self, standing: &[Recipient], context: &WrapContext) -> bool {
+        for recipient in standing.iter().filter(|recipient| recipient.names_a_key()) {
+            for provider in &self.new {
+                match provider.unwrap_data_key(recipient, context).await {
+                    Err(error) if error.kind() == ProviderErrorKind::Rejected => return true,
+                    // It is that key, or cannot be asked.
+                    Ok(Some(_)) | Err(_) => break,
+                    Ok(None) => {}
+                }
+            }
+        }
+        false
     }
 
     /// Has the fresh recipients unwrapped once; gives back those that nobody here could unwrap. At least one recipient
@@ -170,9 +188,7 @@ impl Rewrap {
         context: &WrapContext,
     ) -> Result<bool, RewrapError> {
         let mut failure = None;
-        // The new ones first: it is their keys that will be needed.
-        let new = self.new.iter().map(|provider| &**provider as &dyn KeyProvider);
-        for provider in new.chain([&*self.opening.provider]) {
+        for provider in self.providers() {
             match provider.unwrap_data_key(recipient, context).await {
                 Ok(None) => {}
                 Ok(Some(found)) if crypto::equal(found.expose_bytes(), key.expose_bytes()) => {

@@ -59,6 +59,23 @@ fn doing_it_again_changes_nothing() {
     }
 }
 
+/// Two keys of one name: the file is not under the new one because it is under one that is called so.
+#[test]
+fn a_namesake_is_not_taken_for_the_key() {
+    let named = |key: u8| kuvert::provider::MemoryProvider::from_keys([("k", [key; 32])]).unwrap();
+    for (layout, _) in LAYOUTS {
+        let old = Kuvert::new(named(1)).with_seal_options(SealOptions::default().with_layout(layout));
+        let message = wait(old.seal(b"x", &context())).unwrap();
+        let rewrap = old.rewrap_to(named(2));
+        let (after, report) = wait(rewrap.message(&message, &context())).unwrap();
+        assert_eq!(report.outcome, RewrapOutcome::Rewrapped);
+        assert!(wait(Kuvert::new(named(2)).open(&after, &context())).is_ok());
+        assert!(wait(old.open(&after, &context())).is_err());
+        let (_, report) = wait(rewrap.message(&after, &context())).unwrap();
+        assert_eq!(report.outcome, RewrapOutcome::Unchanged);
+    }
+}
+
 /// An all-of has no name of its own: who its members are tells whether it is there already.
 #[test]
 fn split_custody_is_recognised_by_its_members() {
