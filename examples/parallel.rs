@@ -13,7 +13,7 @@ use kuvert::{
     provider::MemoryProvider,
 };
 
-/// Long enough that more than one thread pays: below 4 MiB none is started.
+/// Long enough that more than one thread pays: below 8 MiB none is started.
 const LEN: u64 = 64 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -73,6 +73,6 @@ impl Plan {
 /// second-level cache between being filled and being sealed.
 const JOB_CHUNKS: usize = 32;
 /// Bytes that one thread does alone: starting another costs as much as sealing half a MiB when the system is busy.
-const START_AFTER: u64 = 256 * CHUNK_LEN as u64;
+const START_AFTER: u64 = 512 * CHUNK_LEN as u64;
 /// Threads beside the caller's. Each costs a MiB of buffers; beyond this no memory keeps up.
 const MAX_WORKERS: usize = 255;

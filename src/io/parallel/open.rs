@@ -22,7 +22,7 @@ use crate::{
 ///
 /// What it gives out and when it fails is as for an [`OpenReader`](super::super::OpenReader): every byte is verified,
 /// and the message is known to be *complete* only after a read returned `Ok(0)`. The calling thread works alone for
-/// the first 4 MiB, and takes its share from then on. Memory stays below 1 MiB for each thread and 2 MiB more.
+/// the first 8 MiB, and takes its share from then on. Memory stays below 1 MiB for each thread and 2 MiB more.
 ///
 /// From then on it **reads ahead**, up to that much, as long as the source gives 64 KiB or more at a time; what
 /// a slower one gave is handed out before it is asked again. Where the other side waits in the middle of a message
@@ -40,16 +40,16 @@ use crate::{
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let kuvert = Kuvert::new(MemoryProvider::generate("2026-11")?);
 /// let context = EncryptionContext::new([("backup", "daily")])?;
-/// let mut message = kuvert.seal(&vec![7; 5_000_000], &context)?;
+/// let mut message = kuvert.seal(&vec![7; 9_000_000], &context)?;
 ///
 /// let mut source = message.as_slice();
 /// let opener = kuvert.opener(MessageStart::read(&mut source)?, &context)?;
 /// let mut plaintext = Vec::new();
 /// opener.into_parallel_reader(source, Threads::auto()).copy_to(&mut plaintext)?;
-/// assert_eq!(plaintext.len(), 5_000_000);
+/// assert_eq!(plaintext.len(), 9_000_000);
 ///
 /// // Cut short: what is there comes out, and then an error instead of an end.
-/// message.truncate(3_000_000);
+/// message.truncate(5_000_000);
 /// let mut source = message.as_slice();
 /// let opener = kuvert.opener(MessageStart::read(&mut source)?, &context)?;
 /// assert!(opener.into_parallel_reader(source, Threads::auto()).verify().is_err());

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// The bytes are those of a [`SealWriter`](super::super::SealWriter), and so is everything said there: only
 /// [`finish`](Self::finish) ends a message, and an error of the inner writer leaves this one intact. The calling
-/// thread works alone until 4 MiB have come, and takes its share from then on. Memory stays below 1 MiB for each
+/// thread works alone until 8 MiB have come, and takes its share from then on. Memory stays below 1 MiB for each
 /// thread and 2 MiB more, however long the message is.
 ///
 /// Dropping it waits for the threads to end what they have in hand, a fraction of a millisecond. In a forked child it
@@ -32,11 +32,11 @@ use crate::{
 /// let kuvert = Kuvert::new(MemoryProvider::generate("2026-11")?);
 /// let context = EncryptionContext::new([("backup", "daily")])?;
 /// let mut out = kuvert.sealer(&context)?.into_parallel_writer(Vec::new(), Threads::auto());
-/// let mut dump = std::io::Read::take(std::io::repeat(7), 5_000_000);
+/// let mut dump = std::io::Read::take(std::io::repeat(7), 9_000_000);
 /// out.copy_from(&mut dump)?;
 /// let (message, report) = out.finish()?;
-/// assert_eq!(report.plaintext_len, 5_000_000);
-/// assert_eq!(kuvert.open(&message, &context)?.len(), 5_000_000);
+/// assert_eq!(report.plaintext_len, 9_000_000);
+/// assert_eq!(kuvert.open(&message, &context)?.len(), 9_000_000);
 /// # Ok(()) }
 /// ```
 #[must_use = "without `finish` the message is incomplete and never opens"]

@@ -38,8 +38,6 @@ pub(super) struct Pool<J: Job> {
     in_flight: usize,
     submitted: u64,
     fork_generation: u64,
-    /// Whether a waker was ever taken: then threads may be in somebody's code when they are to end.
-    polled: bool,
 }
 
 impl<J: Job> Pool<J> {
@@ -65,7 +63,6 @@ impl<J: Job> Pool<J> {
             in_flight: 0,
             submitted: 0,
             fork_generation: fork::generation(),
-            polled: false,
         }
     }
 
@@ -136,7 +133,6 @@ impl<J: Job> Pool<J> {
                 state.store(ticket, result);
                 helped = true;
             } else if let Some(context) = context {
-                self.polled = true;
                 let more = !state.waiting.is_empty();
                 let old = state.waker.replace(context.waker().clone());
                 // Dropping it, and waking, may run anybody's code.
@@ -200,14 +196,8 @@ impl<J: Job> Drop for Pool<J> {
         while state.busy > 0 {
             state = wait(&self.shared.done, state);
         }
-        drop(state);
-        // A thread that is waking a task may wait for whoever drops that task. It has neither key nor job, and ends.
-        if !self.polled {
-            for thread in threads {
-                // Only a waker could have panicked, and there was none.
-                drop(thread.join());
-            }
-        }
+        // The threads have neither key nor job now, and end when they next run. Nobody waits for that: on a busy machine
+        // it takes longer than many a message, and one that is waking a task may wait for whoever drops that task.
     }
 }
 

@@ -163,10 +163,15 @@ mod tests {
 
     #[test]
     fn short_bodies_stay_on_one_thread() {
-        let (worth, mib) = (4 << 20, 1 << 20);
-        for (threads, len, expected) in
-            [(8, 0, 1), (8, worth - 1, 1), (8, worth, 4), (8, 5 * mib, 5), (8, 1 << 30, 8), (1, 1 << 30, 1)]
-        {
+        let (worth, mib) = (8 << 20, 1 << 20);
+        for (threads, len, expected) in [
+            (8, 0, 1),
+            (8, worth - 1, 1),
+            (9, worth, 8),
+            (12, 10 * mib, 10),
+            (8, 1 << 30, 8),
+            (1, 1 << 30, 1),
+        ] {
             assert_eq!(Plan::new(threads).threads_for(len), expected, "{len} bytes on {threads}");
         }
         assert_eq!(Plan::eager(2).threads_for(0), 1);

@@ -211,7 +211,7 @@ fn every_size_around_jobs_gives_the_bytes_of_one_thread() {
 fn a_long_message_changes_hands_where_it_pays() {
     let plan = Plan::new(2);
     let pays = usize::try_from(plan.start_after).unwrap();
-    for (size, starts) in [(pays - 1, false), (7_000_001, true)] {
+    for (size, starts) in [(pays - 1, false), (11_000_001, true)] {
         let text = plaintext(size);
         let expected = sealed_by_one(b"", &text);
         for pieces in [(usize::MAX, usize::MAX, usize::MAX), (100_000, 300_001, 50)] {
@@ -230,7 +230,7 @@ fn a_long_message_changes_hands_where_it_pays() {
 
 #[test]
 fn one_thread_never_starts_another() {
-    let text = plaintext(5 << 20);
+    let text = plaintext(10 << 20);
     let mut machine = several(b"", Plan::new(1));
     let sealed = sealed_by_several(&mut machine, &text, (usize::MAX, usize::MAX, usize::MAX)).unwrap();
     assert!(machine.pool_for_test().is_none());
