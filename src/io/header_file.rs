@@ -78,9 +78,11 @@ impl<D: HeaderDisk> HeaderFile<D> {
         self.remove_side_copy()
     }
 
-    /// Zeroes a slot that the header no longer needs.
-    pub(crate) fn zero(&mut self, stale: Range<usize>) -> Result<(), RewrapError> {
+    /// Zeroes a slot that the header no longer needs. Also this is a write beside the slot that opens, and a disk may
+    /// tear what it holds in one sector: the header is saved first.
+    pub(crate) fn zero(&mut self, stale: Range<usize>, header_len: usize) -> Result<(), RewrapError> {
         self.refuse_changes()?;
+        self.save_side_copy(header_len)?;
         let zeros = vec![0; stale.len()];
         self.overwrite(stale, &zeros)
     }

@@ -282,7 +282,7 @@ fn carry_out<D: HeaderDisk>(
     let header_len = header.as_bytes().len();
     match &plan.action {
         Action::Nothing => {}
-        Action::Zero(stale) => file.zero(stale.clone())?,
+        Action::Zero(stale) => file.zero(stale.clone(), header_len)?,
         Action::Edit(edit) => {
             let check = |bytes: &[u8]| plan.check(&Header::parse_message(bytes, false, None)?);
             file.apply(edit, header_len, check)?;
