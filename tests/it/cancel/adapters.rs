@@ -12,14 +12,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use bytes::Bytes;
 use futures_core::Stream;
 use kuvert::io::{AsyncOpenReader, AsyncSealWriter, AsyncSeekReader};
-use kuvert::{Category, Layout, MessageStart, OpenOptions, Sealer};
+use kuvert::{Category, Layout, MessageStart, OpenOptions, Sealer, Threads};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
 
 use crate::support::anatomy::CHUNK;
 use crate::support::async_io::{Bell, Pieces, Slow};
 use crate::support::cancel::{PATIENCE, Polled, cancel_at_every_poll, poll_at_most, wait};
 use crate::support::fixture::{context, kuvert, message, text};
-use crate::support::ways::{Way, open};
+use crate::support::ways::{Way, open, several_threads};
 
 /// Takes and gives at most so much a call.
 #[derive(Debug, Default, Clone)]
@@ -116,7 +116,16 @@ fn sealer() -> Sealer {
 }
 
 fn writer() -> AsyncSealWriter<Slow<Few<Vec<u8>>>> {
-    sealer().into_async_writer(Slow::new(Few::default(), 1))
+    writer_on(Threads::ONE)
+}
+
+fn writer_on(threads: Threads) -> AsyncSealWriter<Slow<Few<Vec<u8>>>> {
+    sealer().into_parallel_async_writer(Slow::new(Few::default(), 1), threads)
+}
+
+/// One thread, and several that are at work from the first chunk on.
+fn thread_counts() -> [Threads; 2] {
+    [Threads::ONE, several_threads()]
 }
 
 fn assert_opens_to(sealed: &[u8], plaintext: &[u8], what: &str) {
@@ -132,8 +141,8 @@ enum End {
 }
 
 /// Writes in pieces of odd lengths, by `write` and `write_vectored`, with flushes.
-fn seal_by(dropper: &mut Dropper, plaintext: &[u8], end: End) {
-    let mut writer = writer();
+fn seal_by(dropper: &mut Dropper, plaintext: &[u8], end: End, threads: Threads) {
+    let mut writer = writer_on(threads);
     let mut rest = plaintext;
     for n in 1.. {
         if rest.is_empty() {
@@ -160,64 +169,78 @@ fn seal_by(dropper: &mut Dropper, plaintext: &[u8], end: End) {
     assert_eq!(report.plaintext_len, plaintext.len() as u64);
     let sealed = writer.abort().into_inner().0;
     assert_eq!(report.sealed_len, sealed.len() as u64);
-    assert_opens_to(&sealed, plaintext, &format!("{dropper:?} {end:?}"));
+    assert_opens_to(&sealed, plaintext, &format!("{dropper:?} {end:?} {threads:?}"));
 }
 
 #[test]
 fn a_writer_goes_on_after_every_poll() {
-    for end in [End::TryFinish, End::ShutDown] {
-        for len in [0, 100, CHUNK, 5 * CHUNK + 17] {
-            let plaintext = text(len);
-            let dropped = at_every_poll(|dropper| seal_by(dropper, &plaintext, end));
-            assert!(dropped > 4, "only {dropped} futures of {len} bytes were dropped");
-        }
+    for threads in thread_counts() {
+        seals_at_every_poll(End::TryFinish, threads);
+        seals_at_every_poll(End::ShutDown, threads);
+    }
+}
+
+fn seals_at_every_poll(end: End, threads: Threads) {
+    for len in [0, 100, CHUNK, 5 * CHUNK + 17] {
+        let plaintext = text(len);
+        let dropped = at_every_poll(|dropper| seal_by(dropper, &plaintext, end, threads));
+        assert!(dropped > 4, "only {dropped} futures of {len} bytes were dropped");
     }
 }
 
 fn reader(message: &[u8]) -> AsyncOpenReader<Slow<Few<&[u8]>>> {
+    reader_on(message, Threads::ONE)
+}
+
+fn reader_on(message: &[u8], threads: Threads) -> AsyncOpenReader<Slow<Few<&[u8]>>> {
     let mut source = Slow::new(Few(message), 1);
     let start = wait(MessageStart::read_async(&mut source)).unwrap();
-    wait(kuvert().opener(start, &context())).unwrap().into_async_reader(source)
+    wait(kuvert().opener(start, &context())).unwrap().into_parallel_async_reader(source, threads)
 }
 
 #[test]
 fn a_reader_goes_on_after_every_poll() {
-    for len in [0, 100, CHUNK, 5 * CHUNK + 17] {
-        let plaintext = text(len);
-        let message = message(Layout::Compact, &plaintext);
-        for buffer in [999, 3 * CHUNK] {
-            let dropped = at_every_poll(|dropper| {
-                let (mut reader, mut opened) = (reader(&message), Vec::new());
-                let mut out = vec![0; buffer];
-                loop {
-                    let read = dropper.call(async || reader.read(&mut out).await).unwrap();
-                    opened.extend_from_slice(&out[..read]);
-                    let buffered =
-                        dropper.call(async || reader.fill_buf().await.map(<[u8]>::to_vec)).unwrap();
-                    let taken = buffered.len().min(buffer / 2);
-                    reader.consume(taken);
-                    opened.extend_from_slice(&buffered[..taken]);
-                    if read + taken == 0 {
-                        break;
-                    }
-                }
-                assert!(reader.is_complete() && opened == plaintext, "{dropper:?}");
-            });
-            assert!(dropped > 4);
+    for threads in thread_counts() {
+        for len in [0, 100, CHUNK, 5 * CHUNK + 17] {
+            opens_at_every_poll(len, threads);
         }
+    }
+}
+
+fn opens_at_every_poll(len: usize, threads: Threads) {
+    let plaintext = text(len);
+    let message = message(Layout::Compact, &plaintext);
+    for buffer in [999, 3 * CHUNK] {
         let dropped = at_every_poll(|dropper| {
-            let (mut reader, mut sink) = (reader(&message), Slow::new(Few(Vec::new()), 1));
-            dropper.call(async || reader.copy_to(&mut sink).await).unwrap();
-            assert!(reader.is_complete() && sink.into_inner().0 == plaintext, "{dropper:?}");
-        });
-        assert!(dropped > 4);
-        let dropped = at_every_poll(|dropper| {
-            let mut reader = reader(&message);
-            let report = dropper.call(async || reader.verify().await).unwrap();
-            assert_eq!(report.plaintext_len, len as u64);
+            let (mut reader, mut opened) = (reader_on(&message, threads), Vec::new());
+            let mut out = vec![0; buffer];
+            loop {
+                let read = dropper.call(async || reader.read(&mut out).await).unwrap();
+                opened.extend_from_slice(&out[..read]);
+                let buffered = dropper.call(async || reader.fill_buf().await.map(<[u8]>::to_vec)).unwrap();
+                let taken = buffered.len().min(buffer / 2);
+                reader.consume(taken);
+                opened.extend_from_slice(&buffered[..taken]);
+                if read + taken == 0 {
+                    break;
+                }
+            }
+            assert!(reader.is_complete() && opened == plaintext, "{dropper:?}");
         });
         assert!(dropped > 4);
     }
+    let dropped = at_every_poll(|dropper| {
+        let (mut reader, mut sink) = (reader_on(&message, threads), Slow::new(Few(Vec::new()), 1));
+        dropper.call(async || reader.copy_to(&mut sink).await).unwrap();
+        assert!(reader.is_complete() && sink.into_inner().0 == plaintext, "{dropper:?}");
+    });
+    assert!(dropped > 4);
+    let dropped = at_every_poll(|dropper| {
+        let mut reader = reader_on(&message, threads);
+        let report = dropper.call(async || reader.verify().await).unwrap();
+        assert_eq!(report.plaintext_len, len as u64);
+    });
+    assert!(dropped > 4);
 }
 
 fn seekable(message: &[u8], lazy: bool) -> AsyncSeekReader<Slow<Few<Cursor<&[u8]>>>> {
