@@ -127,7 +127,8 @@ kuvert verify -k backup.key --accept-stored-context \\
 kuvert verify -k backup.key --header shop.body.kvh shop.body",
     notes: "\
 --newer-than looks at when a file was last written, which the file itself
-does not prove, and which 'kuvert rewrap' changes. The fields of --json are described in the operations manual.",
+does not prove, and which 'kuvert rewrap' changes. The fields of --json are
+described in the operations manual.",
     statuses: &[
         (0, "whole and untouched"),
         (1, "reading failed"),
