@@ -13,8 +13,8 @@ use kuvert::{
     provider::MemoryProvider,
 };
 
-/// Long enough that more than one thread pays: below 8 MiB none is started.
-const LEN: u64 = 64 << 20;
+/// Long enough that more than one thread pays: in a stream none is started for the first 64 MiB.
+const LEN: u64 = 256 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let kuvert = Kuvert::new(MemoryProvider::generate("demo-2026")?);

@@ -29,7 +29,7 @@ impl Sealer {
     }
 
     /// As [`into_async_writer`](Self::into_async_writer), with the work done by several threads beside the runtime's,
-    /// which the writer has for itself: the same bytes, sooner. They are started when more than 8 MiB have come.
+    /// which the writer has for itself: the same bytes, sooner. They are started when more than 64 MiB have come.
     ///
     /// Feature `tokio`.
     pub fn into_parallel_async_writer<W: AsyncWrite>(
@@ -66,7 +66,7 @@ impl Opener {
     }
 
     /// As [`into_async_reader`](Self::into_async_reader), with the work done by several threads beside the runtime's,
-    /// which the reader has for itself. They are started when more than 8 MiB have come.
+    /// which the reader has for itself. They are started when more than 64 MiB have come.
     ///
     /// Feature `tokio`.
     pub fn into_parallel_async_reader<R: AsyncRead>(self, reader: R, threads: Threads) -> AsyncOpenReader<R> {

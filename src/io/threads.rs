@@ -7,7 +7,8 @@ use crate::stream::parallel::Plan;
 /// How many threads seal or open one message, the calling one among them.
 ///
 /// The bytes are the same with any number. Threads beside the calling one are started only when a message turns out
-/// to be longer than 8 MiB: below, one is faster. Each costs up to 1 MiB of memory, and more than 256 have no effect.
+/// to be long: 8 MiB of what is all in memory, 64 MiB of a stream. Below, one is as fast. Each costs up to 1 MiB of
+/// memory, and more than 256 have no effect.
 ///
 /// In a configuration file it is a number or `"auto"`.
 ///

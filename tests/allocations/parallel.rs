@@ -23,16 +23,16 @@ fn two() -> Threads {
 #[test]
 fn two_cores_take_a_few_mib_whatever_the_length() {
     // The portable backend would take a while for all of it.
-    let long = if cfg!(any(feature = "aws-lc", feature = "ring")) { 512 << 20 } else { 128 << 20 };
+    let long = if cfg!(any(feature = "aws-lc", feature = "ring")) { 512 << 20 } else { 192 << 20 };
     let mut peaks = Vec::new();
-    for len in [64_u64 << 20, long] {
+    for len in [128_u64 << 20, long] {
         let setting = setting();
         let sealing = peak_of(|| {
             let mut writer = setting.sealer().into_parallel_writer(Sink, two());
             assert_eq!(writer.copy_from(&mut io::repeat(7).take(len)).unwrap(), len);
             writer.finish().unwrap();
         });
-        let message = setting.seal(&vec![7; 64 * MIB]);
+        let message = setting.seal(&vec![7; 128 * MIB]);
         let opening = peak_of(|| {
             let (opener, chunks) = setting.opener(&message);
             opener.into_parallel_reader(chunks, two()).copy_to(&mut Sink).unwrap();
@@ -64,8 +64,8 @@ fn a_short_message_costs_what_it_costs_on_one_thread() {
 fn a_chunk_allocates_nothing_on_the_calling_thread() {
     let piece = vec![7; 8 * MIB];
     let mut writer = setting().sealer().into_parallel_writer(Sink, two());
-    // Every buffer there will ever be is there after the first few jobs.
-    (0..4).for_each(|_| writer.write_all(&piece).unwrap());
+    // Every buffer there will ever be is there after the first few jobs, which begin behind 64 MiB.
+    (0..10).for_each(|_| writer.write_all(&piece).unwrap());
     let whole = allocations_of(|| (0..8).for_each(|_| writer.write_all(&piece).unwrap()));
     let copied = allocations_of(|| {
         writer.copy_from(&mut piece.as_slice()).unwrap();

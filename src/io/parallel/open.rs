@@ -22,7 +22,7 @@ use crate::{
 ///
 /// What it gives out and when it fails is as for an [`OpenReader`](super::super::OpenReader): every byte is verified,
 /// and the message is known to be *complete* only after a read returned `Ok(0)`. The calling thread works alone for
-/// the first 8 MiB, and takes its share from then on. Memory stays below 1 MiB for each thread and 2 MiB more.
+/// the first 64 MiB, and takes its share from then on. Memory stays below 1 MiB for each thread and 2 MiB more.
 ///
 /// From then on it **reads ahead**, up to that much, as long as the source gives 64 KiB or more at a time; what
 /// a slower one gave is handed out before it is asked again. Where the other side waits in the middle of a message

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// The bytes are those of a [`SealWriter`](super::super::SealWriter), and so is everything said there: only
 /// [`finish`](Self::finish) ends a message, and an error of the inner writer leaves this one intact. The calling
-/// thread works alone until 8 MiB have come, and takes its share from then on. Memory stays below 1 MiB for each
+/// thread works alone until 64 MiB have come, and takes its share from then on. Memory stays below 1 MiB for each
 /// thread and 2 MiB more, however long the message is.
 ///
 /// Dropping it waits for the threads to end what they have in hand, a fraction of a millisecond. In a forked child it

@@ -206,10 +206,10 @@ fn every_size_around_jobs_gives_the_bytes_of_one_thread() {
     }
 }
 
-/// With the real numbers: begins on one thread, goes on with several, and ends anywhere.
+/// With jobs of the real size: begins on one thread, goes on with several, and ends anywhere.
 #[test]
 fn a_long_message_changes_hands_where_it_pays() {
-    let plan = Plan::new(2);
+    let plan = Plan { start_after: 8 << 20, ..Plan::new(2) };
     let pays = usize::try_from(plan.start_after).unwrap();
     for (size, starts) in [(pays - 1, false), (11_000_001, true)] {
         let text = plaintext(size);
