@@ -1,4 +1,4 @@
-//! The main job: back up a directory into one sealed file, check it, restore it, and compare every file.
+//! The main job: back up a directory into one sealed file, check it, change its key, restore it, and compare every file.
 //!
 //! ```text
 //! cargo run --release --features cli --example backup              this checkout
@@ -47,8 +47,8 @@ use crate::{
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const HELP: &str = "\
-Backs up a directory into one sealed file under a fresh key, verifies the file, reads one file of it by range,
-restores everything into a new directory and compares every file with the original.
+Backs up a directory into one sealed file under a fresh key, verifies the file, changes its key for a second one, reads
+one file of it by range, restores everything into a new directory and compares every file with the original.
 
 usage: cargo run --release --features cli --example backup [-- PATH]
 
@@ -117,6 +117,7 @@ fn back_up(root: &Path) -> Result<bool> {
     let archive = seal(&kuvert, &context, tree, &backup, &mut table)?;
     show_claims(&backup)?;
     verify(&kuvert, &context, &backup, &mut table)?;
+    let kuvert = change_key(&kuvert, &context, &backup, work.path(), &mut table)?;
     read_one(&kuvert, &context, &backup, &archive, &mut table)?;
     let restored = work.path().join("restored");
     restore(&kuvert, &context, &backup, &restored, &mut table)?;
@@ -126,6 +127,32 @@ fn back_up(root: &Path) -> Result<bool> {
     let all_equal = outcome.print();
     table.print(&archive, std::fs::metadata(&backup)?.len());
     Ok(all_equal)
+}
+
+/// A year later: a second key takes the first one's place. Only the header is written, however long the backup is.
+fn change_key(
+    first: &Kuvert,
+    context: &EncryptionContext,
+    backup: &Path,
+    work: &Path,
+    table: &mut Table,
+) -> Result<Kuvert> {
+    let key_file = work.join("next.key");
+    KeyFile::generate(Some("example-next"))?.write_new(&key_file)?;
+    let rewrap = first.rewrap_to(MemoryProvider::from_key_file(&key_file)?);
+    let header_len = MessageStart::read(&mut File::open(backup)?)?.header().claimed_header_len();
+    let report = table.time("rewrap", header_len as u64, || rewrap.file(backup, context))?;
+    say!("Rewrapped to key \"{}\", generation {}.", escaped(&report.recipients[0].id), report.generation);
+
+    let start = MessageStart::read(&mut File::open(backup)?)?;
+    match first.opener(start, context) {
+        Err(error) if error.category() == kuvert::Category::KeyUnavailable => {
+            say!("The first key no longer opens it.");
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err("the first key still opens the backup".into()),
+    }
+    Ok(Kuvert::new(MemoryProvider::from_key_file(&key_file)?))
 }
 
 /// Packs with `tar`, straight into the sealer: at no time is there an unsealed archive anywhere.
