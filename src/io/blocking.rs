@@ -67,14 +67,8 @@ impl<W: Write> SealWriter<W> {
         let before = self.machine.plaintext_len();
         loop {
             self.drain()?;
-            let mut rooms: [_; GROUP_CHUNKS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
-            let mut count = 0;
-            for (room, space) in rooms.iter_mut().zip(self.machine.spaces()?) {
-                *room = IoSliceMut::new(space);
-                count += 1;
-            }
-            // A reader that knows nothing of vectors fills the first.
-            match reader.read_vectored(&mut rooms[..count]) {
+            let read = read_into(reader, self.machine.spaces()?);
+            match read {
                 Ok(0) => return Ok(self.machine.plaintext_len() - before),
                 Ok(n) => self.machine.filled(n)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -166,6 +160,21 @@ impl<W> fmt::Debug for SealWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealWriter").field("machine", &self.machine).finish_non_exhaustive()
     }
+}
+
+/// Reads once, into as many of the spaces as one call takes.
+pub(super) fn read_into<'a, R: Read + ?Sized>(
+    reader: &mut R,
+    spaces: impl Iterator<Item = &'a mut [u8]>,
+) -> io::Result<usize> {
+    let mut rooms: [_; GROUP_CHUNKS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+    let mut count = 0;
+    for (room, space) in rooms.iter_mut().zip(spaces) {
+        *room = IoSliceMut::new(space);
+        count += 1;
+    }
+    // A reader that knows nothing of vectors fills the first.
+    reader.read_vectored(&mut rooms[..count])
 }
 
 /// Opens a message from `R`, in order.

@@ -2,15 +2,15 @@
 
 use std::{
     fmt,
-    io::{self, IoSliceMut, Read, Write},
+    io::{self, Read, Write},
 };
 
 use super::ready;
 use crate::{
     error::SealError,
     format::body::body_len,
-    io::SealReport,
-    stream::{GROUP_CHUNKS, parallel::ParallelSealMachine},
+    io::{SealReport, blocking::read_into},
+    stream::parallel::ParallelSealMachine,
 };
 
 /// Seals what is written to it into `W`, on several threads.
@@ -64,14 +64,8 @@ impl<W: Write> ParallelSealWriter<W> {
         let before = self.machine.plaintext_len();
         loop {
             self.drain()?;
-            let mut rooms: [_; GROUP_CHUNKS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
-            let mut count = 0;
-            for (room, space) in rooms.iter_mut().zip(self.machine.spaces()?) {
-                *room = IoSliceMut::new(space);
-                count += 1;
-            }
-            // A reader that knows nothing of vectors fills the first.
-            match reader.read_vectored(&mut rooms[..count]) {
+            let read = read_into(reader, self.machine.spaces()?);
+            match read {
                 Ok(0) => return Ok(self.machine.plaintext_len() - before),
                 Ok(n) => self.machine.filled(n)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
