@@ -106,6 +106,7 @@ pub mod clock;
 pub mod io;
 pub mod limits;
 pub mod manual;
+pub mod observe;
 pub mod provider;
 
 pub use async_trait::async_trait;
