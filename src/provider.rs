@@ -6,16 +6,21 @@
 
 mod all_of;
 mod answers;
+mod any_of;
 pub mod arn;
+mod budget;
 mod call_event;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod describe;
 #[cfg(feature = "serde")]
 pub(crate) mod duration_text;
+mod failures;
 mod key_file;
 mod memory;
 mod observed;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod wrap_context;
@@ -26,6 +31,7 @@ use async_trait::async_trait;
 
 pub use self::all_of::AllOf;
 pub use self::answers::{UnwrapAnswer, UnwrapAnswers};
+pub use self::any_of::{AnyOf, AnyOfOptions, Hedge};
 pub use self::describe::{Health, KeyInfo, ProviderInfo};
 pub use self::key_file::{KeyFile, KeyFileError, LineFault};
 pub use self::memory::MemoryProvider;

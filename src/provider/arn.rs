@@ -55,20 +55,8 @@ impl KeyArn {
         if !text.starts_with("arn:") {
             return Err(ArnError::NotAnArn { text: shortened(text) });
         }
-        let mut at = 0;
-        let mut part = || {
-            let start = at;
-            let len = text[start..].find(':')?;
-            at = start + len + 1;
-            Some(start..start + len)
-        };
-        let too_few = || malformed("it has too few parts");
-        part().ok_or_else(too_few)?;
-        let partition = part().ok_or_else(too_few)?;
-        let service = part().ok_or_else(too_few)?;
-        let region = part().ok_or_else(too_few)?;
-        let account = part().ok_or_else(too_few)?;
-        let resource = at..text.len();
+        let [_, partition, service, region, account, resource] =
+            parts(text).ok_or_else(|| malformed("it has too few parts"))?;
         if !is_name(&text[partition.clone()]) || !text[partition.clone()].starts_with("aws") {
             return Err(malformed("its partition is none, such as aws or aws-eusc"));
         }
@@ -211,6 +199,20 @@ pub enum ArnError {
         /// The text, or its beginning.
         text: String,
     },
+}
+
+/// The places of the six parts of an ARN; the last may hold colons of its own.
+fn parts(text: &str) -> Option<[Range<usize>; 6]> {
+    let mut at = 0;
+    let mut part = || {
+        let start = at;
+        let len = text[start..].find(':')?;
+        at = start + len + 1;
+        Some(start..start + len)
+    };
+    let first = [part()?, part()?, part()?, part()?, part()?];
+    let [arn, partition, service, region, account] = first;
+    Some([arn, partition, service, region, account, at..text.len()])
 }
 
 /// What an error shows of a text that anybody may have written.

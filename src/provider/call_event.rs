@@ -56,6 +56,16 @@ impl<'o> CallEvent<'o> {
         self.tell(Outcome::Failed(error.kind()), error.key_id());
     }
 
+    /// Tells how a call ended that took so many attempts below, if there is somebody to tell.
+    pub(super) fn finish(event: Option<Self>, attempts: u32, outcome: Result<Outcome, &ProviderError>) {
+        let Some(mut event) = event else { return };
+        event.attempts = attempts;
+        match outcome {
+            Ok(outcome) => event.end(outcome),
+            Err(error) => event.fail(error),
+        }
+    }
+
     fn tell(&mut self, outcome: Outcome, key_id: Option<&str>) {
         self.is_told = true;
         let region = |(_, region): &(String, Option<String>)| region.clone();
