@@ -90,6 +90,7 @@
 //! | rewrap | new recipients for the same data key, body untouched |
 //! | re-seal | a new data key, and the data sealed again |
 
+mod cache_slot;
 mod crypto;
 mod error;
 mod executor;
@@ -100,6 +101,7 @@ mod join;
 mod record_cipher;
 mod secret;
 mod stream;
+mod sync;
 
 pub mod blocking;
 pub mod clock;

@@ -9,6 +9,7 @@ mod answers;
 mod any_of;
 pub mod arn;
 mod budget;
+mod cached;
 mod call_event;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -32,6 +33,7 @@ use async_trait::async_trait;
 pub use self::all_of::AllOf;
 pub use self::answers::{UnwrapAnswer, UnwrapAnswers};
 pub use self::any_of::{AnyOf, AnyOfOptions, Hedge};
+pub use self::cached::{CacheOptions, CacheStats, Cached, StockOptions};
 pub use self::describe::{Health, KeyInfo, ProviderInfo};
 pub use self::key_file::{KeyFile, KeyFileError, LineFault};
 pub use self::memory::MemoryProvider;
