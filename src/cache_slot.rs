@@ -450,6 +450,3 @@ impl<V: Clone, E: Clone> fmt::Debug for Waiter<V, E> {
         f.write_str("Waiter(..)")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ mod limits;
 mod outages;
 mod sealing;
 mod several;
+mod slot;
 
 use std::{
     future::{Future, poll_fn},

@@ -1,11 +1,16 @@
-//! The machine by hand, in one thread: times, uses, failures, purges and callers that go away.
+//! The slot machine by hand, in one thread: times, uses, failures, purges and callers that go away.
+//!
+//! It stands here because `tests/model.rs` includes the machine's own file over other locks than these.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    task::Wake,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
 };
 
-use super::*;
+use crate::cache_slot::{Failure, Held, Landed, Landing, Leader, Leaves, Outcome, Slot, Step, Turn, Waiter};
 
 type Sut = Slot<u32, &'static str>;
 
