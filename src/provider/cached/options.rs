@@ -17,15 +17,22 @@ use std::time::Duration;
 /// assert_eq!(options.max_entries, 10_000);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct CacheOptions {
     /// Data keys kept at once. One more, and the one that was not used for longest goes. Default: 10 000.
     pub max_entries: usize,
     /// From this age on the next caller has the key unwrapped anew, while the others use the old one. Each key's own is
     /// up to a fifth shorter, so that keys loaded together are not refreshed together. Default: 10 minutes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text"))]
     pub soft_age: Duration,
     /// From this age on a key is not used. So long, at most, does a right that was withdrawn at the key service
     /// go on here, unless [`stale_on_outage`](Self::stale_on_outage) says otherwise. Default: 15 minutes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text"))]
     pub max_age: Duration,
     /// Openings for which one unwrapped key serves, exactly; the next one asks the key service. Each is an opening that the
     /// key service's log does not show. Default: 2³², which is no limit in practice.
@@ -35,9 +42,11 @@ pub struct CacheOptions {
     pub max_bytes: usize,
     /// How long "not found", "disabled", "pending deletion" and "access denied" are believed without asking again.
     /// Default: 30 seconds.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text"))]
     pub negative_age: Duration,
     /// How long a key service that was throttled, unreachable or too slow is not asked again for the same key.
     /// Default: 1 second.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text"))]
     pub retry_after: Duration,
     /// How much longer than [`max_age`](Self::max_age) a key may be used while the key service cannot be reached, and
     /// for no other reason. Default: `None`, not at all.
@@ -46,6 +55,7 @@ pub struct CacheOptions {
     ///
     /// Whoever can keep this process from reaching the key service keeps rights alive for so long that were withdrawn
     /// there. [`revoke`](super::Cached::revoke) ends them at once all the same.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text::option"))]
     pub stale_on_outage: Option<Duration>,
     /// Fresh data keys to seal with while the key service cannot be reached. Default: `None`, none.
     pub stock: Option<StockOptions>,
@@ -137,6 +147,11 @@ impl CacheOptions {
 /// Every one seals one message and is gone. They are made by calls that seal anyway, one more at a time, while the key
 /// service works.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct StockOptions {
     /// Keys kept for one context. Default: 64.
@@ -145,6 +160,7 @@ pub struct StockOptions {
     /// all messages. The one that was not sealed for longest goes. Default: 16.
     pub max_contexts: usize,
     /// The age at which a key in stock is thrown away. Default: 15 minutes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::provider::duration_text"))]
     pub max_age: Duration,
 }
 
@@ -174,5 +190,27 @@ impl StockOptions {
     pub const fn with_max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_file_holds_them() {
+        let read = |text| toml::from_str::<CacheOptions>(text);
+        let text = "max_age = \"30m\"\nstale_on_outage = \"1h\"\n[stock]\nmax_keys = 7\n";
+        let options = CacheOptions::default()
+            .with_max_age(Duration::from_secs(1800))
+            .with_stale_on_outage(Some(Duration::from_secs(3600)))
+            .with_stock(Some(StockOptions::default().with_max_keys(7)));
+        assert_eq!(read(text).unwrap(), options);
+        assert_eq!(read("").unwrap(), CacheOptions::default());
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<CacheOptions>(&json).unwrap(), options);
+        for bad in ["max_age = 30", "max_ages = \"30m\"", "[stock]\nmax_age = \"soon\""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }
