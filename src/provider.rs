@@ -8,6 +8,8 @@ mod all_of;
 mod answers;
 mod any_of;
 pub mod arn;
+#[cfg(feature = "aws-kms")]
+pub mod aws_kms;
 mod budget;
 mod cached;
 mod call_event;

@@ -1,0 +1,15 @@
+//! The provider over AWS KMS: against a fake that does as it is told, and against servers that nobody here wrote.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod config;
+mod conformance;
+mod custodian;
+mod deadlines;
+mod failures;
+mod lifecycle;
+mod roles;
+mod stage;
