@@ -19,9 +19,13 @@ mod describe;
 #[cfg(feature = "serde")]
 pub(crate) mod duration_text;
 mod failures;
+mod guarded;
 mod key_file;
 mod memory;
 mod observed;
+#[cfg(test)]
+mod outages;
+mod policy;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -37,9 +41,11 @@ pub use self::answers::{UnwrapAnswer, UnwrapAnswers};
 pub use self::any_of::{AnyOf, AnyOfOptions, Hedge};
 pub use self::cached::{CacheOptions, CacheStats, Cached, StockOptions};
 pub use self::describe::{Health, KeyInfo, ProviderInfo};
+pub use self::guarded::{BreakerOptions, BreakerState, Guarded, GuardedOptions, GuardedState};
 pub use self::key_file::{KeyFile, KeyFileError, LineFault};
 pub use self::memory::MemoryProvider;
 pub use self::observed::Observed;
+pub use self::policy::{KeyPolicy, Policy, ResidencyPreset};
 pub use self::wrap_context::WrapContext;
 
 use crate::crypto::random;

@@ -33,10 +33,10 @@ pub(super) enum Weather {
     Slow(Duration),
     /// Fails after its usual time.
     Fails(ProviderErrorKind),
+    /// Of 100 calls so many fail, evenly spread.
+    Sometimes(usize, ProviderErrorKind),
     /// Never answers.
     Hangs,
-    /// Gives this key, whatever was wrapped.
-    Lies([u8; 32]),
 }
 
 /// A provider with one key, which travels for a while in every call.
@@ -80,20 +80,24 @@ impl Region {
         (self.running.load(Ordering::SeqCst), self.peak.load(Ordering::SeqCst))
     }
 
-    async fn travel(&self) -> Result<Weather, ProviderError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+    async fn travel(&self) -> Result<(), ProviderError> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst);
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
         let _running = Running(&self.running);
         let weather = *self.weather.lock().expect("no panic while held");
         match weather {
-            Weather::Good | Weather::Fails(_) | Weather::Lies(_) => self.clock.sleep(self.usual).await,
+            Weather::Good | Weather::Fails(_) | Weather::Sometimes(..) => self.clock.sleep(self.usual).await,
             Weather::Slow(time) => self.clock.sleep(time).await,
             Weather::Hangs => std::future::pending().await,
         }
         match weather {
+            // 61 and 100 have no common divisor: every remainder comes once in a hundred.
+            Weather::Sometimes(percent, kind) if number * 61 % 100 < percent => {
+                Err(ProviderError::new(kind, "region").with_key_id(self.id))
+            }
             Weather::Fails(kind) => Err(ProviderError::new(kind, "region").with_key_id(self.id)),
-            weather => Ok(weather),
+            _ => Ok(()),
         }
     }
 }
@@ -126,10 +130,8 @@ impl KeyProvider for Region {
         if !is_mine {
             return Ok(None);
         }
-        match self.travel().await? {
-            Weather::Lies(key) => Ok(Some(DataKey::copy_from(&key))),
-            _ => self.inner.unwrap_data_key(recipient, context).await,
-        }
+        self.travel().await?;
+        self.inner.unwrap_data_key(recipient, context).await
     }
 
     async fn check(&self) -> Result<Health, ProviderError> {
