@@ -5,6 +5,8 @@
 //! each prepared key.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
 
+#[path = "allocations/cache.rs"]
+mod cache;
 #[path = "allocations/counting.rs"]
 mod counting;
 #[path = "allocations/records.rs"]

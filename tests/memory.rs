@@ -25,6 +25,9 @@
 mod support;
 
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]
+#[path = "memory/cached.rs"]
+mod cached;
+#[cfg(all(target_os = "linux", feature = "aws-lc"))]
 #[path = "memory/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]

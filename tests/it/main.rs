@@ -5,6 +5,7 @@
 mod support;
 
 mod adapters;
+mod cache;
 mod cancel;
 mod context;
 mod corpus;

@@ -13,6 +13,7 @@ use kuvert::{
     Recipient, SealOptions,
 };
 
+use crate::cached;
 use crate::planted;
 use crate::support::cancel::{PATIENCE, Polled, poll_at_most, wait};
 use crate::support::io::{Fault, FaultIo, Script, catching_scripted, hush_scripted_panics};
@@ -30,7 +31,7 @@ pub(crate) const KEY_ID: &str = "memory-test";
 
 type Scenario = (&'static str, fn(&Stage));
 
-pub(crate) const SCENARIOS: [Scenario; 12] = [
+pub(crate) const SCENARIOS: [Scenario; 13] = [
     ("key_file", key_file),
     ("seal", seal),
     ("open", open),
@@ -41,6 +42,7 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     ("files", files),
     ("threads", threads),
     ("many", many),
+    ("cached", cached::cached),
     ("planted", planted::planted),
     ("planted_freed", planted::planted_freed),
 ];
