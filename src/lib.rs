@@ -57,6 +57,8 @@
 //! | `serde` | | options that a configuration file can hold |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
 //! | `cli` | | the program `kuvert` |
+//! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
+//! | `https` | | a ready client for it |
 //!
 //! A feature adds something and never changes what existing code does.
 //!

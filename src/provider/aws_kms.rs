@@ -46,7 +46,9 @@ use crate::{join, limits::MAX_WRAP_LEN};
 ///
 /// Works with and without a tokio runtime. Within a multi-threaded one, which must have its timers and sockets
 /// enabled, calls run in the caller's task; everywhere else on one thread that the provider starts with its first
-/// call and ends when it is dropped. A provider that was used before a fork makes no more calls in the child.
+/// call and ends when it is dropped. A provider that was used before a fork makes no more calls in the child. A client
+/// keeps its connections in the runtime that made them: do not give it one that another, current-thread runtime has
+/// used, or calls wait in vain on a connection that nobody drives.
 ///
 /// # Security
 ///

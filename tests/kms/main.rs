@@ -11,5 +11,8 @@ mod custodian;
 mod deadlines;
 mod failures;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod memory;
 mod roles;
+mod servers;
 mod stage;

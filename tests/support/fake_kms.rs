@@ -33,6 +33,7 @@ struct Shared {
     keys: Mutex<HashMap<String, Key>>,
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<Call>>,
+    plaintexts: Mutex<Vec<Vec<u8>>>,
     connections: Mutex<Vec<TcpStream>>,
     open: AtomicUsize,
     knows_trials: AtomicBool,
@@ -59,6 +60,7 @@ impl FakeKms {
             keys: Mutex::default(),
             rules: Mutex::default(),
             calls: Mutex::default(),
+            plaintexts: Mutex::default(),
             connections: Mutex::default(),
             open: AtomicUsize::new(0),
             knows_trials: AtomicBool::new(true),
@@ -141,6 +143,11 @@ impl FakeKms {
 
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.shared.calls).clone()
+    }
+
+    /// Every plaintext that came in or went out, once, but for those of faults.
+    pub fn plaintexts(&self) -> Vec<Vec<u8>> {
+        lock(&self.shared.plaintexts).clone()
     }
 
     /// Connections that the client has not closed.
@@ -226,6 +233,14 @@ impl Shared {
         arn
     }
 
+    fn keep_plaintext(&self, body: &Value) {
+        let Some(plaintext) = from_base64(&body["Plaintext"]) else { return };
+        let mut known = lock(&self.plaintexts);
+        if !known.contains(&plaintext) {
+            known.push(plaintext);
+        }
+    }
+
     fn answer(&self, request: &Request) -> Response {
         match self.act(request) {
             Ok(body) => Response::ok(body),
@@ -254,6 +269,9 @@ impl Shared {
             "GetPublicKey" => key.describe_public_key(),
             "Encrypt" | "Decrypt" | "GenerateDataKey" => {
                 let answer = key.use_for(&request.action, &request.body)?;
+                for body in [&request.body, &answer] {
+                    self.keep_plaintext(body);
+                }
                 if request.body["DryRun"] == true && self.knows_trials.load(Ordering::SeqCst) {
                     return Err("DryRunOperationException");
                 }
