@@ -8,8 +8,8 @@ use kuvert::{Category, EncryptionContext, Kuvert};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn main() -> Result<()> {
-    let Some(key) = std::env::args().nth(1).or_else(|| std::env::var("KUVERT_EXAMPLE_KMS_KEY").ok()) else {
+pub(crate) fn main() -> Result<()> {
+    let Some(key) = std::env::var("KUVERT_EXAMPLE_KMS_KEY").ok().or_else(|| std::env::args().nth(1)) else {
         println!("usage: kms arn:aws:kms:REGION:ACCOUNT:key/ID (or set KUVERT_EXAMPLE_KMS_KEY)");
         return Ok(());
     };

@@ -1,5 +1,11 @@
 //! The provider over AWS KMS: against a fake that does as it is told, and against servers that nobody here wrote.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::mem_forget,
+    missing_docs,
+    reason = "a test that cannot go on should say where"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,6 +15,8 @@ mod config;
 mod conformance;
 mod custodian;
 mod deadlines;
+#[cfg(feature = "https")]
+mod example;
 mod failures;
 mod lifecycle;
 #[cfg(target_os = "linux")]

@@ -69,7 +69,7 @@ async fn wait_for_both(
 }
 
 /// Read-only in the child, where the search does not look: only a copy is found.
-static PLANTED: [u8; 32] = [0x5a; 32];
+static PLANTED: [u8; 32] = *b"\x17planted, and wiped by nobody:)\xe9";
 
 /// Raw keys, and their base64 text.
 fn needles(keys: &[Vec<u8>]) -> Vec<Needle> {
@@ -131,5 +131,5 @@ fn nothing_is_left_of_data_keys_that_came_through_kms() {
     }
     assert!(child.wait().unwrap().success());
     assert_eq!(labels, ["using", "idle", "long", "mend", "idle", "idle", "dropped", "planted"]);
-    assert!(fake.plaintexts().len() > 60, "{} keys passed", fake.plaintexts().len());
+    assert!(fake.plaintexts().len() > 40, "{} keys passed", fake.plaintexts().len());
 }
