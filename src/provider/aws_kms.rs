@@ -10,6 +10,7 @@ mod client;
 mod context;
 mod custodian;
 mod failure;
+mod options;
 mod probe;
 mod runtime;
 mod state;
@@ -24,8 +25,8 @@ pub use self::client::client_for;
 pub use self::client::fetch_public_key;
 pub use self::custodian::AwsKmsCustodian;
 pub use self::failure::KmsFailure;
+pub use self::options::{AwsKmsOptions, AwsKmsRole};
 
-use self::builder::Role;
 use self::calls::{Key, SecretBytes};
 use self::context::{Names, Pairs};
 use self::runtime::Calls;
@@ -93,7 +94,7 @@ struct Shared {
     /// The same when opening: those and more.
     readable: Names,
     probe_context: Option<HashMap<String, String>>,
-    role: Role,
+    role: AwsKmsRole,
     mixes: bool,
     clock: Arc<dyn Clock>,
     calls: Calls,
@@ -253,7 +254,7 @@ impl KeyProvider for AwsKmsProvider {
     fn describe(&self) -> ProviderInfo {
         let info = ProviderInfo::new(NAME)
             .with_context_bound(!self.shared.names.is_empty())
-            .with_unwrap(self.shared.role != Role::SealOnly)
+            .with_unwrap(self.shared.role != AwsKmsRole::SealOnly)
             .with_key_destruction(true);
         self.shared.keys.iter().fold(info, |info, key| {
             let recipient_type = match key.public {

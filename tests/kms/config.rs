@@ -94,3 +94,40 @@ fn an_environment_that_has_secrets_printed_is_refused() {
         .unwrap();
     assert!(status.success());
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn a_configuration_file_says_the_same_as_the_builder() {
+    use base64ct::{Base64, Encoding as _};
+    use kuvert::provider::KeyProvider as _;
+    use kuvert::provider::aws_kms::{AwsKmsOptions, AwsKmsRole};
+
+    let fake = FakeKms::start();
+    let (arn, rsa) = (fake.create_key(REGION), fake.create_rsa_key(REGION, 2048));
+    let text = format!(
+        "opening_keys = [{arn:?}, {rsa:?}]\nreadable_kms_context = [\"tenant\"]\nrole = \"open-only\"\n\
+         deadline = \"5s\"\n[public_keys]\n{rsa:?} = {:?}\n[probe_context]\ntenant = \"probe\"\n",
+        Base64::encode_string(&fake.public_key(&rsa))
+    );
+    let options: AwsKmsOptions = toml::from_str(&text).unwrap();
+    assert_eq!((options.role, options.deadline), (AwsKmsRole::OpenOnly, Duration::from_secs(5)));
+    assert_eq!(toml::from_str::<AwsKmsOptions>("").unwrap(), AwsKmsOptions::default());
+    let built = |options| {
+        AwsKmsProvider::builder().with_client(client(&fake.endpoint(), REGION)).with_options(options)
+    };
+    let by_builder = AwsKmsProvider::builder()
+        .with_client(client(&fake.endpoint(), REGION))
+        .with_opening_key(&arn)
+        .with_opening_key(&rsa)
+        .with_public_key(&rsa, fake.public_key(&rsa))
+        .open_only()
+        .build()
+        .unwrap();
+    assert_eq!(built(options.clone()).build().unwrap().describe(), by_builder.describe());
+    let mut faulty = options;
+    faulty.public_keys.insert(rsa, "no base64!".to_owned());
+    assert!(matches!(built(faulty).build().unwrap_err().faults(), [Fault::PublicKey { .. }, ..]));
+    for bad in ["sealing-key = \"x\"", "role = \"admin\"", "deadline = 3"] {
+        toml::from_str::<AwsKmsOptions>(bad).unwrap_err();
+    }
+}

@@ -76,7 +76,7 @@ fn needles(keys: &[Vec<u8>]) -> Vec<Needle> {
     use base64ct::{Base64, Encoding as _};
     let raw = keys.iter().map(|key| Needle { name: "key".to_owned(), secret: key.clone() });
     // Without its last characters, in which the padding is.
-    let text = |key: &Vec<u8>| Base64::encode_string(key)[..40].as_bytes().to_vec();
+    let text = |key: &Vec<u8>| Base64::encode_string(key).as_bytes()[..40].to_vec();
     raw.chain(keys.iter().map(|key| Needle { name: "base64".to_owned(), secret: text(key) })).collect()
 }
 

@@ -11,6 +11,7 @@ use aws_sdk_kms::Client;
 
 use super::calls::Key;
 use super::context::Names;
+use super::options::AwsKmsRole as Role;
 use super::runtime::Calls;
 use super::state::KnownState;
 use super::{AwsKmsProvider, NAME, Shared};
@@ -36,13 +37,6 @@ pub struct AwsKmsBuilder {
     clock: Arc<dyn Clock>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Both,
-    SealOnly,
-    OpenOnly,
-}
-
 impl AwsKmsBuilder {
     pub(super) fn new() -> Self {
         Self {
@@ -53,7 +47,7 @@ impl AwsKmsBuilder {
             context: Vec::new(),
             readable_context: Vec::new(),
             probe_context: Vec::new(),
-            role: Role::Both,
+            role: Role::SealAndOpen,
             mixes: false,
             deadline: DEADLINE,
             clock: Arc::new(SystemClock),
@@ -126,14 +120,18 @@ impl AwsKmsBuilder {
     }
 
     /// Makes a provider without any right to open: it opens nothing, whatever is asked of it.
-    pub const fn seal_only(mut self) -> Self {
-        self.role = Role::SealOnly;
-        self
+    pub const fn seal_only(self) -> Self {
+        self.with_role(Role::SealOnly)
     }
 
     /// Makes a provider that refuses to seal; it needs no sealing key.
-    pub const fn open_only(mut self) -> Self {
-        self.role = Role::OpenOnly;
+    pub const fn open_only(self) -> Self {
+        self.with_role(Role::OpenOnly)
+    }
+
+    /// Says what the provider is for.
+    pub const fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
         self
     }
 
@@ -259,7 +257,7 @@ impl AwsKmsBuilder {
             }
             (Role::SealOnly, _, false) => faults
                 .push(AwsKmsFault::Contradiction("opening keys are given to a provider that only seals")),
-            (Role::Both | Role::SealOnly, None, _) => faults.push(AwsKmsFault::Contradiction(
+            (Role::SealAndOpen | Role::SealOnly, None, _) => faults.push(AwsKmsFault::Contradiction(
                 "no sealing key is given: give one, or make it a provider that only opens",
             )),
             _ => {}
