@@ -65,7 +65,12 @@ use crate::{
 /// its age and that nobody asks for is wiped by [`maintain`](Self::maintain), or when it makes room. The names and values
 /// of contexts are kept with the keys.
 ///
-/// A forked child starts with an empty cache of its own.
+/// A forked child starts with an empty cache of its own; do not carry a future over the fork.
+///
+/// # Cancel safety
+///
+/// Every future may be dropped at any await; what it was doing for others, the next of them does anew. A future that was
+/// polled and is neither polled again nor dropped keeps the others waiting for its answer.
 ///
 /// # Examples
 ///

@@ -258,9 +258,9 @@ impl Pool {
         self.bytes += entry.bytes;
         // One that would push out everything is the first to go.
         if entry.bytes > self.max_bytes {
-            self.queue.push_front(entry.print)
+            self.queue.push_front(entry.print);
         } else {
-            self.queue.push_back(entry.print)
+            self.queue.push_back(entry.print);
         }
     }
 
