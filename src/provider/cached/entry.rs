@@ -122,7 +122,7 @@ impl Entry {
     #[inline]
     pub(super) fn is(&self, wanted: Wanted<'_>) -> bool {
         self.recipients.len() == wanted.recipients.len()
-            && self.recipients.iter().zip(wanted.recipients).all(|(own, other)| own == *other)
+            && self.recipients.iter().zip(wanted.recipients).all(|(own, other)| is_same(own, other))
             && self.limit == wanted.limit
             && self.context == *wanted.context
     }
@@ -140,6 +140,19 @@ impl Entry {
             None => self.recipients.iter().any(|recipient| names(recipient, id)),
         }
     }
+}
+
+fn is_same(one: &Recipient, other: &Recipient) -> bool {
+    one.recipient_type() == other.recipient_type()
+        && is_equal(one.wrap(), other.wrap())
+        && is_equal(one.id(), other.id())
+        && is_equal(one.params(), other.params())
+}
+
+/// An empty vector points at no memory, and newer processors take 100 ns to compare none of it: do not let them.
+#[inline]
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }
 
 /// Whether this recipient needs the wrapping key with this id, alone or among others.
