@@ -41,7 +41,7 @@ use crate::error::ProviderErrorKind;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let failures = Arc::new(Failures::default());
-/// let kuvert = Kuvert::new(Observed::new(MemoryProvider::generate("k")?, failures.clone()))?;
+/// let kuvert = Kuvert::new(Observed::new(MemoryProvider::generate("k")?, failures.clone()));
 /// let mut sealed = kuvert.seal(b"x", &EncryptionContext::empty())?;
 /// sealed[60] ^= 1; // a bit of the wrapped key
 /// assert!(kuvert.open(&sealed, &EncryptionContext::empty()).is_err());

@@ -62,12 +62,12 @@ use crate::{
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let near = Arc::new(MemoryProvider::generate("frankfurt")?);
 /// let far = Arc::new(MemoryProvider::generate("paris")?);
-/// let both = Kuvert::new(AnyOf::new([near.clone() as _, far.clone() as _])?)?;
+/// let both = Kuvert::new(AnyOf::new([near.clone() as _, far.clone() as _])?);
 /// let context = EncryptionContext::empty();
 /// let message = both.seal(b"either opens", &context)?;
 ///
-/// assert_eq!(Kuvert::from_arc(near)?.open(&message, &context)?.as_slice(), b"either opens");
-/// assert_eq!(Kuvert::from_arc(far.clone())?.open(&message, &context)?.as_slice(), b"either opens");
+/// assert_eq!(Kuvert::from_arc(near).open(&message, &context)?.as_slice(), b"either opens");
+/// assert_eq!(Kuvert::from_arc(far.clone()).open(&message, &context)?.as_slice(), b"either opens");
 ///
 /// // The same key twice would be no second way in.
 /// assert!(AnyOf::new([far.clone() as _, far as _]).is_err());

@@ -309,10 +309,13 @@ impl KeyProvider for Guarded {
         let call = || self.inner.unwrap_any(recipients, limit, context);
         let failed = |error: ProviderError| {
             let mut answers = UnwrapAnswers::new();
-            let first = ours.first().map(|place| recipients[*place].id_lossy()).unwrap_or_default();
-            // Nobody else here could do better.
-            answers.push(ours[0], UnwrapAnswer::Failed(error.with_key_id(first)));
-            answers.set_final();
+            let (kind, provider) = (error.kind(), error.provider());
+            let mut first = Some(error);
+            for place in ours.iter().take(limit) {
+                let error = first.take().unwrap_or_else(|| ProviderError::new(kind, provider));
+                let error = error.with_key_id(recipients[*place].id_lossy());
+                answers.push(*place, UnwrapAnswer::Failed(error));
+            }
             answers
         };
         let the_only_one = ours.first().map(|place| recipients[*place]).filter(|_| ours.len() == 1);

@@ -7,6 +7,7 @@ mod support;
 mod adapters;
 mod cache;
 mod cancel;
+mod compositions;
 mod context;
 mod corpus;
 mod corruption;

@@ -224,16 +224,25 @@ impl<'a> Race<'a> {
         self.running.iter().all(is_bad) || self.any_of.extra.spend()
     }
 
-    /// The deadline has passed.
+    /// The deadline has passed, for those who were asked and for those who have not been.
     fn give_up(&mut self) {
         for (at, ..) in std::mem::take(&mut self.running) {
-            let entry = &mut self.entries[at];
-            let id = self.recipients[entry.place].id_lossy();
-            let error = super::timed_out(id);
-            self.any_of.failed(entry.member, &error);
-            entry.state = State::Failed(error);
+            let error = self.timed_out(at);
+            self.any_of.failed(self.entries[at].member, &error);
+            self.entries[at].state = State::Failed(error);
         }
-        self.is_final = true;
+        for at in 0..self.entries.len() {
+            let place = self.entries[at].place;
+            let may_count = self.tried.contains(&place) || self.tried.len() < self.limit;
+            if matches!(self.entries[at].state, State::Waiting) && may_count && !self.is_final {
+                self.tried.insert(place);
+                self.entries[at].state = State::Failed(self.timed_out(at));
+            }
+        }
+    }
+
+    fn timed_out(&self, at: usize) -> ProviderError {
+        super::timed_out(self.recipients[self.entries[at].place].id_lossy())
     }
 
     fn clock(&self) -> &'a Arc<dyn Clock> {
