@@ -57,6 +57,7 @@
 //! | `serde` | | options that a configuration file can hold |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
 //! | `cli` | | the program `kuvert` |
+//! | `tracing` | | [`observe`]'s events as `tracing` events |
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
 //! | `https` | | a ready client for it |
 //!
