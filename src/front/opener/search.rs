@@ -113,7 +113,10 @@ impl SlotSearch<'_> {
     /// Takes the answers in; gives back the keys among them. What is settled is left no more.
     fn take(&mut self, answers: UnwrapAnswers, left: &mut Vec<usize>) -> Vec<(usize, DataKey)> {
         let mut keys = Vec::new();
-        for (place, answer) in answers.into_answers() {
+        let mut answers = answers.into_answers();
+        // A key outweighs whatever else is said about the same recipient.
+        answers.sort_by_key(|(_, answer)| !matches!(answer, UnwrapAnswer::Key(_)));
+        for (place, answer) in answers {
             // A second answer about the same recipient was not asked for.
             let Some(at) = left.iter().position(|own| *own == place) else { continue };
             let outcome = match answer {
