@@ -8,6 +8,7 @@ mod system;
 mod test_clock;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::fmt;
 use std::future::Future;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use self::system::SystemClock;
 pub use self::test_clock::TestClock;
+pub(crate) use self::within::within;
 
 /// Gives the time and sleeps.
 pub trait Clock: fmt::Debug + Send + Sync {

@@ -10,6 +10,8 @@ pub(crate) mod differential;
 pub(crate) mod kdf;
 pub(crate) mod key_wrap;
 pub(crate) mod random;
+#[cfg(feature = "aws-kms")]
+pub(crate) mod rsa;
 pub(crate) mod xaes;
 
 // A backend that is not the chosen one is compiled for the tests that compare them, and for nothing else.

@@ -60,6 +60,9 @@
 //! | `tokio` | | readers, writers and streams for tokio: `AsyncSealWriter`, `AsyncOpenReader`, `AsyncSeekReader`, `SealStream`, `OpenStream` in [`io`]. Traits only, no runtime |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
 //! | `cli` | | the program `kuvert` |
+//! | `tracing` | | [`observe`]'s events as `tracing` events |
+//! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
+//! | `https` | | a ready client for it |
 //!
 //! A feature adds something and never changes what existing code does.
 //!
@@ -93,6 +96,7 @@
 //! | rewrap | new recipients for the same data key, body untouched |
 //! | re-seal | a new data key, and the data sealed again |
 
+mod cache_slot;
 mod crypto;
 mod error;
 mod executor;
@@ -103,12 +107,14 @@ mod join;
 mod record_cipher;
 mod secret;
 mod stream;
+mod sync;
 
 pub mod blocking;
 pub mod clock;
 pub mod io;
 pub mod limits;
 pub mod manual;
+pub mod observe;
 pub mod provider;
 
 pub use async_trait::async_trait;

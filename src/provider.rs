@@ -1,15 +1,33 @@
 //! Key providers: what gives, wraps and unwraps data keys, and the contract for those who write one.
 //!
 //! Floor 4: knows recipients and data keys, and never sees plaintext, a header or a stream. The built-in
-//! provider is [`MemoryProvider`], over wrapping keys in memory or in a key file; [`AllOf`] splits custody among
-//! several. How to choose and run providers is a section of the [operations manual](crate::manual::operations).
+//! provider is [`MemoryProvider`], over wrapping keys in memory or in a key file; the others wrap providers, to
+//! compose, limit or watch them. How to choose and run providers is a section of the [operations manual](crate::manual::operations).
 
 mod all_of;
+mod answers;
+mod any_of;
+pub mod arn;
+#[cfg(feature = "aws-kms")]
+pub mod aws_kms;
+mod budget;
+mod cached;
+mod call_event;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod describe;
+#[cfg(feature = "serde")]
+pub(crate) mod duration_text;
+mod failures;
+mod guarded;
 mod key_file;
 mod memory;
+mod observed;
+#[cfg(test)]
+mod outages;
+mod policy;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod wrap_context;
@@ -19,9 +37,15 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 
 pub use self::all_of::AllOf;
+pub use self::answers::{UnwrapAnswer, UnwrapAnswers};
+pub use self::any_of::{AnyOf, AnyOfOptions, Hedge};
+pub use self::cached::{CacheOptions, CacheStats, Cached, StockOptions};
 pub use self::describe::{Health, KeyInfo, ProviderInfo};
+pub use self::guarded::{BreakerOptions, BreakerState, Guarded, GuardedOptions, GuardedState};
 pub use self::key_file::{KeyFile, KeyFileError, LineFault};
 pub use self::memory::MemoryProvider;
+pub use self::observed::Observed;
+pub use self::policy::{KeyPolicy, Policy, ResidencyPreset};
 pub use self::wrap_context::WrapContext;
 
 use crate::crypto::random;
@@ -109,6 +133,26 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Unwraps the data key of any one of several recipients of a message, trying at most `limit` of those that are
+    /// this provider's. This is what opening calls, with all recipients of a header's slot.
+    ///
+    /// The answer says what became of each recipient that was looked at, and stops at the first key. Whether that key
+    /// is the message's is not known here: if it is not, this is called again with the recipients that are left. The
+    /// default asks [`unwrap_data_key`](Self::unwrap_data_key) about one after the other, which is right for a provider
+    /// with keys in one place. Write it where it matters which of several keys is asked first, or whether another is
+    /// asked at all: as [`AnyOf`] does, and as every wrapper must that does not want to take that away.
+    ///
+    /// To be kept by whoever writes it: no more than `limit` recipients are tried, each at most once in a call; one that
+    /// is not this provider's costs nothing; [`UnwrapAnswers::set_final`] where another recipient must not be tried.
+    async fn unwrap_any(
+        &self,
+        recipients: &[&Recipient],
+        limit: usize,
+        context: &WrapContext,
+    ) -> UnwrapAnswers {
+        answers::one_by_one(self, recipients, limit, context).await
+    }
+
     /// Asks whether sealing and opening would work now. For readiness checks; may call the key service.
     ///
     /// # Errors
@@ -174,6 +218,15 @@ macro_rules! forward_key_provider {
                 context: &WrapContext,
             ) -> Result<Option<DataKey>, ProviderError> {
                 (**self).unwrap_data_key(recipient, context).await
+            }
+
+            async fn unwrap_any(
+                &self,
+                recipients: &[&Recipient],
+                limit: usize,
+                context: &WrapContext,
+            ) -> UnwrapAnswers {
+                (**self).unwrap_any(recipients, limit, context).await
             }
 
             async fn check(&self) -> Result<Health, ProviderError> {

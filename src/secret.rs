@@ -76,6 +76,11 @@ impl DataKey {
         Ok(Self(secret))
     }
 
+    /// Writes another key over this one, in place.
+    pub(crate) fn overwrite(&mut self, bytes: &[u8; 32]) {
+        self.0.expose_mut().copy_from_slice(bytes);
+    }
+
     /// The key's bytes. For providers that wrap it; grep for `expose_` to find every use.
     #[must_use]
     pub fn expose_bytes(&self) -> &[u8; 32] {

@@ -8,6 +8,8 @@
 #[cfg(feature = "tokio")]
 #[path = "allocations/adapters.rs"]
 mod adapters;
+#[path = "allocations/cache.rs"]
+mod cache;
 #[path = "allocations/counting.rs"]
 mod counting;
 #[path = "allocations/parallel.rs"]

@@ -26,7 +26,7 @@ use kuvert::{
     Cell, EncryptionContext, Kuvert, MessageStart, OpenError, RecordKey, RecordOptions, SealError, Threads,
     blocking::block_on,
     clock::{Clock, Sleep, SystemClock},
-    provider::MemoryProvider,
+    provider::{CacheOptions, Cached, KeyProvider, MemoryProvider, StockOptions, WrapContext},
 };
 
 #[path = "../src/fork.rs"]
@@ -272,4 +272,41 @@ impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// A child asks anew, although a load of its parent's is under way and another thread uses the cache at every moment; and
+/// no key in stock is used on both sides.
+#[test]
+fn a_child_has_a_cache_of_its_own() {
+    let stock = CacheOptions::default().with_stock(Some(StockOptions::default()));
+    let cache = Cached::new(MemoryProvider::generate("forked").unwrap(), stock);
+    let context = WrapContext::new([7; 12], []);
+    let made = (0..3).map(|_| block_on(cache.generate_data_key(&context)).unwrap().unwrap());
+    let recipients: Vec<_> = made.map(|mut made| made.recipients.remove(0)).collect();
+    drop(block_on(cache.unwrap_data_key(&recipients[0], &context)).unwrap().unwrap());
+    assert_eq!((cache.stats().stock, cache.stats().entries), (3, 1));
+    let is_over = AtomicBool::new(false);
+    let told = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                cache.purge();
+                drop(block_on(cache.unwrap_data_key(&recipients[1], &context)));
+                drop(cache.cached_key(&recipients[1], &context));
+            }
+        });
+        let told: Vec<Vec<u8>> = (0..50)
+            .map(|_| {
+                in_child(|| {
+                    let empty = cache.stats() == Default::default();
+                    let found = cache.cached_key(&recipients[1], &context).is_some();
+                    let opened = block_on(cache.unwrap_data_key(&recipients[1], &context));
+                    let opened = matches!(opened, Ok(Ok(Some(_))));
+                    vec![empty.into(), found.into(), opened.into(), u8::from(cache.stats().misses == 1)]
+                })
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        told
+    });
+    assert!(told.iter().all(|told| told == &[1, 0, 1, 1]), "{told:?}");
 }

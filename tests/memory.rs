@@ -28,6 +28,9 @@ mod support;
 #[path = "memory/adapters.rs"]
 mod adapters;
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]
+#[path = "memory/cached.rs"]
+mod cached;
+#[cfg(all(target_os = "linux", feature = "aws-lc"))]
 #[path = "memory/child.rs"]
 mod child;
 #[cfg(all(target_os = "linux", feature = "aws-lc"))]

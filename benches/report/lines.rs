@@ -85,6 +85,8 @@ const TOKIO: &str = "Tokio's adapters, against the blocking ones";
 const MESSAGES: &str = "Small messages, headers and ranges";
 const REWRAP: &str = "Rewrap, keys in memory";
 const RECORDS: &str = "Records, key loaded";
+const CACHE: &str = "Cache of data keys";
+const CACHE_THREADS: &str = "Cache of data keys, two threads on one cache";
 const THREADS: &str = "Records, two threads on one key";
 
 /// The lines that this build measures: those of a feature with the feature.
@@ -184,4 +186,11 @@ const LINES: &[Line] = &[
     line("record-seal-threads", "seal 1 KiB", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
     line("record-pooled-threads", "seal 1 KiB, nonces from the pool", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
     line("record-open-threads", "open 1 KiB", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
+
+    line("cache-hit", "a key that is there, into a key", 0, cost(60.0)).of(CACHE).in_readme(),
+    line("cache-hit-new-key", "the same, as a new key", 0, Held::CostAtMost(None)).of(CACHE),
+    line("cache-hit-awaited", "the same, awaited through the trait", 0, Held::CostAtMost(None)).of(CACHE),
+    line("cache-hit-of-10000", "one of 10 000 keys, into a key", 0, Held::CostAtMost(None)).of(CACHE),
+    line("cache-hit-threads", "one key", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
+    line("cache-hit-of-100-threads", "a hundred keys in turn", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
 ];

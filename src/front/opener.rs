@@ -1,21 +1,27 @@
 //! From an unverified start to an opener: context, recipients, commitment, header MAC, in that order.
+//!
+//! Whom to ask about which recipient is [`search`]'s business; here it is found out whether a key is the message's.
+//! Section 7 of the [format](crate::manual::format).
+
+mod search;
 
 use std::{
     fmt,
     io::{Read, Seek},
 };
 
+use self::search::Search;
 use super::{MessageStart, OpenHandle, OpenOptions};
 use crate::{
     crypto,
-    error::{OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, UnavailableKeys},
+    error::OpenError,
     format::{
         Kind,
         body::plaintext_len,
         context::{BoundContext, EncryptionContext},
         header::{Header, VerifiedSlots},
         schedule::{BodyKeys, Schedule},
-        stanza::{Recipient, RecipientType},
+        stanza::Recipient,
     },
     io::{
         OpenReader, OpenReport, ParallelOpenReader, RangeReader, ReadAt, RecipientName, SeekReader, Threads,
@@ -229,7 +235,7 @@ impl Unwrapped {
     }
 }
 
-/// Steps 3 to 6 of opening: slots, keys, commitment, header MAC. Each stanza is shown to all of `providers` in turn.
+/// Steps 3 to 6 of opening: slots, keys, commitment, header MAC.
 pub(super) async fn unwrap(
     providers: &[&dyn KeyProvider],
     header: &Header,
@@ -237,39 +243,17 @@ pub(super) async fn unwrap(
     body_start: &[u8; BODY_START_LEN],
     options: &OpenOptions,
 ) -> Result<Unwrapped, OpenError> {
-    let wrap_context = WrapContext::new(header.core(), bound.pairs().iter().cloned());
-    let mut tally = Tally::default();
+    let confirm =
+        |key, recipient: &_, place| confirm(key, recipient, place, header, bound, body_start).transpose();
+    let mut search = Search::new(providers, WrapContext::new(header.core(), bound.pairs().iter().cloned()));
     // fmt: O-6, O-7
     for (place, slot) in header.usable_slots()? {
-        let mut tried = 0;
-        for recipient in slot.recipients() {
-            // fmt: M-3
-            if tried >= options.max_stanzas_tried {
-                break;
-            }
-            // fmt: Z-9, Z-2, O-8: a pending stanza names no key that is here; of the others the provider says
-            // which it is configured with.
-            if !recipient.names_a_key() {
-                continue;
-            }
-            let mut is_ours = false;
-            for provider in providers {
-                let answer = provider.unwrap_data_key(recipient, &wrap_context).await;
-                is_ours |= !matches!(answer, Ok(None));
-                let Some(key) = tally.take_key(answer, recipient) else { continue };
-                match confirm(key, recipient, place, header, bound, body_start)? {
-                    Some(found) => return found.of_generation(options.min_generation),
-                    None => tally.other_context = true,
-                }
-            }
-            if is_ours {
-                tried += 1;
-            } else {
-                tally.not_ours(recipient);
-            }
+        let confirm = |key, recipient: &_| confirm(key, recipient, place);
+        if let Some(found) = search.slot(slot.recipients(), options.max_stanzas_tried, confirm).await {
+            return found?.of_generation(options.min_generation);
         }
     }
-    Err(tally.into_error())
+    Err(search.into_error())
 }
 
 /// Whether an unwrapped key is the message's: the commitment says, and then every slot must agree.
@@ -290,61 +274,6 @@ fn confirm(
     }
     let slots = header.verify_slots(&schedule.mac_key(salt), body_start)?;
     Ok(Some(Unwrapped { body, opened_by: recipient.clone(), opened_in, slots, key }))
-}
-
-/// What came of the stanzas that did not open the message.
-#[derive(Default)]
-struct Tally {
-    attempts: Vec<RecipientAttempt>,
-    matched: bool,
-    unavailable: bool,
-    other_context: bool,
-}
-
-impl Tally {
-    fn not_ours(&mut self, recipient: &Recipient) {
-        self.attempts.push(RecipientAttempt::new(recipient.recipient_type().0, recipient.id_lossy(), None));
-    }
-
-    /// The key that a provider gave, if it did.
-    fn take_key(
-        &mut self,
-        answer: Result<Option<DataKey>, ProviderError>,
-        recipient: &Recipient,
-    ) -> Option<DataKey> {
-        answer.unwrap_or_else(|error| {
-            self.failed(recipient, error);
-            None
-        })
-    }
-
-    fn failed(&mut self, recipient: &Recipient, error: ProviderError) {
-        self.matched = true;
-        if error.kind() != ProviderErrorKind::Rejected {
-            self.unavailable = true;
-        } else if recipient.recipient_type() == RecipientType::AWS_KMS && recipient.params() != [0] {
-            // The key service was given pairs of the context, and cannot tell a wrong key from a wrong pair.
-            self.other_context = true;
-        }
-        let id = recipient.id_lossy();
-        self.attempts.push(RecipientAttempt::new(recipient.recipient_type().0, id, Some(error)));
-    }
-
-    // fmt: O-10
-    fn into_error(self) -> OpenError {
-        if self.other_context {
-            return OpenError::WrongContext(
-                "a key was unwrapped, but not for this context: present exactly the pairs it was sealed with \
-                 (or salt or commitment are damaged)",
-            );
-        }
-        let keys = UnavailableKeys(self.attempts);
-        if self.unavailable || !self.matched {
-            OpenError::KeyUnavailable(keys)
-        } else {
-            OpenError::WrongKey(keys)
-        }
-    }
 }
 
 pub(super) fn check_header_len(len: usize, max: usize) -> Result<(), OpenError> {

@@ -12,6 +12,7 @@ mod drive;
 mod faults;
 mod leaks;
 mod report;
+mod several;
 #[cfg(test)]
 mod tests;
 

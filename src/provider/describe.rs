@@ -69,19 +69,28 @@ pub struct KeyInfo {
     pub region: Option<String>,
     /// Whether new data keys are wrapped under it; the others only open.
     pub seals: bool,
+    /// The parameters of the recipients that are sealed to it, for a pending recipient to carry. Empty for most types.
+    pub params: Vec<u8>,
 }
 
 impl KeyInfo {
     /// A key that seals and opens, in no named region.
     #[must_use]
     pub fn new(recipient_type: RecipientType, id: impl Into<String>) -> Self {
-        Self { recipient_type, id: id.into(), region: None, seals: true }
+        Self { recipient_type, id: id.into(), region: None, seals: true, params: Vec::new() }
     }
 
     /// Names the region.
     #[must_use]
     pub fn with_region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
+        self
+    }
+
+    /// Says which parameters recipients of it carry.
+    #[must_use]
+    pub fn with_params(mut self, params: impl Into<Vec<u8>>) -> Self {
+        self.params = params.into();
         self
     }
 

@@ -210,6 +210,11 @@ impl KeyProvider for Tells {
         Ok(None)
     }
 
+    async fn unwrap_any(&self, _: &[&Recipient], _: usize, _: &WrapContext) -> UnwrapAnswers {
+        self.tell("unwrap_any");
+        UnwrapAnswers::new()
+    }
+
     async fn check(&self) -> Result<Health, ProviderError> {
         self.tell("check");
         Ok(Health::good())
@@ -243,6 +248,7 @@ fn a_pointer_to_a_provider_forwards_every_method() {
         provider.wrap_data_key(&DataKey::copy_from(&key(2)), &context()).await.unwrap();
         provider.generate_data_key(&context()).await.unwrap();
         provider.unwrap_data_key(&recipient, &context()).await.unwrap();
+        provider.unwrap_any(&[&recipient], 1, &context()).await;
         provider.check().await.unwrap();
         provider.describe();
     }

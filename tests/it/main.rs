@@ -5,7 +5,9 @@
 mod support;
 
 mod adapters;
+mod cache;
 mod cancel;
+mod compositions;
 mod context;
 mod corpus;
 mod corruption;

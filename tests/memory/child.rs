@@ -13,6 +13,7 @@ use kuvert::{
     Recipient, SealOptions,
 };
 
+use crate::cached;
 use crate::planted;
 use crate::support::cancel::{PATIENCE, Polled, poll_at_most, wait};
 use crate::support::io::{Fault, FaultIo, Script, catching_scripted, hush_scripted_panics};
@@ -44,6 +45,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("parallel", crate::parallel::parallel),
     #[cfg(feature = "tokio")]
     ("tokio", crate::adapters::tokio),
+    ("cached", cached::cached),
     ("planted", planted::planted),
     ("planted_freed", planted::planted_freed),
 ];

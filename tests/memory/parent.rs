@@ -268,6 +268,11 @@ fn nothing_is_left_after_tokio() {
     check("tokio");
 }
 
+#[test]
+fn nothing_is_left_of_cached_keys() {
+    check("cached");
+}
+
 /// Every kind of secret, leaked on purpose, must be found where it lies; half of one, too.
 #[test]
 fn planted_leaks_are_found() {

@@ -19,6 +19,8 @@ pub mod anatomy;
 #[cfg(feature = "tokio")]
 pub mod async_io;
 pub mod cancel;
+#[cfg(feature = "aws-kms")]
+pub mod fake_kms;
 pub mod fixture;
 pub mod io;
 pub mod memscan;

@@ -20,14 +20,7 @@ pub struct Python {
 impl Python {
     /// Starts the interpreter for the test named `test`, or says that the test is skipped.
     pub fn start(test: &str) -> Option<Self> {
-        let interpreter = interpreter();
-        if !has_cryptography(&interpreter) {
-            let missing = format!("{} with cryptography 50 is missing: run tests/run", interpreter.display());
-            let required = env::var("KUVERT_TEST_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|part| part.trim() == "python"), "{test}: {missing}");
-            println!("{test}: skipped, {missing}");
-            return None;
-        }
+        let interpreter = required(test)?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/batch.py");
         let mut child = Command::new(interpreter)
             .args(["-B".as_ref(), script.as_os_str()])
@@ -67,8 +60,21 @@ impl Drop for Python {
     }
 }
 
+/// The interpreter with its package, or says that the test named `test` is skipped.
+pub fn required(test: &str) -> Option<PathBuf> {
+    let interpreter = interpreter();
+    if has_cryptography(&interpreter) {
+        return Some(interpreter);
+    }
+    let missing = format!("{} with cryptography 50 is missing: run tests/run", interpreter.display());
+    let required = env::var("KUVERT_TEST_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|part| part.trim() == "python"), "{test}: {missing}");
+    println!("{test}: skipped, {missing}");
+    None
+}
+
 /// `KUVERT_TEST_PYTHON`, or the virtual environment that `tests/run` makes under the target directory.
-fn interpreter() -> PathBuf {
+pub fn interpreter() -> PathBuf {
     env::var_os("KUVERT_TEST_PYTHON").map_or_else(
         || {
             let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);

@@ -6,6 +6,7 @@ use super::clauses::is_real;
 use super::drive::{Run, after_polls, within};
 use super::report::{Fault, Verdict, fault};
 use crate::error::ProviderError;
+use crate::format::stanza::Recipient;
 
 impl Run<'_> {
     pub(super) async fn cancelled(&mut self) -> Result<Verdict, Fault> {
@@ -17,6 +18,9 @@ impl Run<'_> {
         for recipient in recipients.iter().filter(is_real) {
             self.at_every_poll("unwrap_data_key", || provider.unwrap_data_key(recipient, context)).await?;
         }
+        let all: Vec<&Recipient> = recipients.iter().filter(is_real).collect();
+        let unwrap_any = || async { Ok(provider.unwrap_any(&all, all.len(), context).await) };
+        self.at_every_poll("unwrap_any", unwrap_any).await?;
         Ok(Verdict::Kept)
     }
 

@@ -268,7 +268,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn is_described(&self, recipient: &Recipient) -> bool {
+    pub(super) fn is_described(&self, recipient: &Recipient) -> bool {
         self.provider.describe().keys.iter().any(|key| key.names(recipient))
     }
 
@@ -315,12 +315,12 @@ pub(super) fn is_real(recipient: &&Recipient) -> bool {
     recipient.recipient_type() != RecipientType::PENDING
 }
 
-fn with_wrap(own: &Recipient, wrap: Vec<u8>) -> Recipient {
+pub(super) fn with_wrap(own: &Recipient, wrap: Vec<u8>) -> Recipient {
     Recipient::new(own.recipient_type(), own.id(), own.params(), wrap)
 }
 
 /// Recipients that differ from the provider's own in type or id only.
-fn others(own: &Recipient) -> Vec<(&'static str, Recipient)> {
+pub(super) fn others(own: &Recipient) -> Vec<(&'static str, Recipient)> {
     let of_type = |number| Recipient::new(RecipientType(number), own.id(), own.params(), own.wrap());
     let of_id = |id: Vec<u8>| Recipient::new(own.recipient_type(), id, own.params(), own.wrap());
     let mut changed = own.id().to_vec();

@@ -38,6 +38,7 @@ impl<'s> Run<'s> {
                 Clause::Generate => self.generate().await,
                 Clause::Wrap => self.wrap().await,
                 Clause::Unwrap => self.gives_back().await,
+                Clause::UnwrapAny => self.unwrap_any().await,
                 Clause::NotMine => self.not_mine().await,
                 Clause::WrongKey => self.wrong_key().await,
                 Clause::DamagedWrap => self.damaged_wrap().await,

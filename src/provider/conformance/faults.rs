@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::super::UnwrapAnswer;
 use super::clauses::{KEY, is_real};
 use super::drive::{Run, by_clock};
 use super::report::{Fault, Verdict, fault};
@@ -111,6 +112,18 @@ fn calls<'c>(
             let unwrap = async move { provider.unwrap_data_key(recipient, context).await.map(drop) };
             calls.push(("unwrap_data_key", Box::pin(unwrap)));
         }
+        let any = async move {
+            let recipients: Vec<&Recipient> = recipients.iter().filter(is_real).collect();
+            let answers = provider.unwrap_any(&recipients, recipients.len(), context).await;
+            let answers = answers.into_answers().into_iter();
+            let result = |(_, answer)| match answer {
+                UnwrapAnswer::Key(_) => Some(Ok(())),
+                UnwrapAnswer::Failed(error) => Some(Err(error)),
+                UnwrapAnswer::NotMine | UnwrapAnswer::Abandoned => None,
+            };
+            answers.filter_map(result).last().unwrap_or(Ok(()))
+        };
+        calls.push(("unwrap_any", Box::pin(any)));
     }
     calls
 }

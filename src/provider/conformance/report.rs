@@ -16,6 +16,8 @@ pub enum Clause {
     Wrap,
     /// Every wrap gives back the very key.
     Unwrap,
+    /// `unwrap_any` finds the key among other recipients, tries no more than it may, and tells of each at most once.
+    UnwrapAny,
     /// Recipients of other types and ids are `Ok(None)`.
     NotMine,
     /// A wrap of the same id under another key is refused.
@@ -44,12 +46,13 @@ pub enum Clause {
 
 impl Clause {
     /// All of them, in the order in which they are run.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Describe,
         Self::Check,
         Self::Generate,
         Self::Wrap,
         Self::Unwrap,
+        Self::UnwrapAny,
         Self::NotMine,
         Self::WrongKey,
         Self::DamagedWrap,

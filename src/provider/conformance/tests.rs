@@ -14,6 +14,7 @@ use crate::crypto::kdf;
 use crate::error::ProviderError;
 use crate::executor::block_on;
 use crate::format::stanza::RecipientType;
+use crate::provider::answers::{UnwrapAnswer, UnwrapAnswers, one_by_one};
 use crate::provider::{GeneratedKey, Health, KeyCustodian, KeyInfo, MemoryProvider, ProviderInfo};
 use crate::secret::DataKey;
 
@@ -97,6 +98,11 @@ enum Bug {
     ShowsTheDataKeyInErrors,
     ShowsTheContextInErrors,
     CannotUnwrapButSaysItCan,
+    TriesTooMany,
+    AnswersTwice,
+    AnswersAboutNothing,
+    StopsAtDamage,
+    FindsNothing,
 }
 
 /// A provider that binds its context and awaits something in every call, with one bug.
@@ -262,6 +268,29 @@ impl KeyProvider for Sample {
         }
     }
 
+    async fn unwrap_any(
+        &self,
+        recipients: &[&Recipient],
+        limit: usize,
+        context: &WrapContext,
+    ) -> UnwrapAnswers {
+        let limit = if self.has(Bug::TriesTooMany) { usize::MAX } else { limit };
+        let mut answers = one_by_one(self, recipients, limit, context).await;
+        match self.bug {
+            Bug::AnswersTwice if !recipients.is_empty() => answers.push(0, Ok(None)),
+            Bug::AnswersAboutNothing => answers.push(recipients.len(), Ok(None)),
+            Bug::StopsAtDamage if answers.iter().any(|(_, a)| matches!(a, UnwrapAnswer::Failed(_))) => {
+                let (place, failed) = answers.into_answers().remove(0);
+                answers = UnwrapAnswers::new();
+                answers.push(place, failed);
+                answers.set_final();
+            }
+            Bug::FindsNothing => answers = UnwrapAnswers::new(),
+            _ => {}
+        }
+        answers
+    }
+
     async fn check(&self) -> Result<Health, ProviderError> {
         match self.bug {
             Bug::SaysIllHealth => Ok(Health::good().with_problem(error(ProviderErrorKind::Throttled))),
@@ -323,6 +352,13 @@ fn every_bug_is_found_by_the_clause_that_is_there_for_it() {
         (Bug::DeniesItsOwn, C::Unwrap),
         (Bug::CannotUnwrapButSaysItCan, C::Unwrap),
         (Bug::StripsZeros, C::Unwrap),
+        (Bug::TriesTooMany, C::UnwrapAny),
+        (Bug::AnswersTwice, C::UnwrapAny),
+        (Bug::AnswersAboutNothing, C::UnwrapAny),
+        (Bug::StopsAtDamage, C::UnwrapAny),
+        (Bug::FindsNothing, C::UnwrapAny),
+        (Bug::UnwrapsAnotherKey, C::UnwrapAny),
+        (Bug::ClaimsEverything, C::UnwrapAny),
         (Bug::ClaimsEverything, C::NotMine),
         (Bug::ComparesIdsByTheirStart, C::NotMine),
         (Bug::IgnoresTheType, C::NotMine),

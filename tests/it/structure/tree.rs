@@ -51,6 +51,40 @@ fn a_default_build_is_small() {
     assert_none(&too_much(&tree));
 }
 
+/// The SDK's former TLS stack, which gets no repairs any more: a library that brings it in cannot be rid of it again.
+const OLD_TLS: [&str; 4] = ["hyper v0.14.", "rustls v0.21.", "h2 v0.3.", "rustls-webpki v0.101."];
+
+/// Lines of a `cargo tree --prefix none` output that are of the old TLS stack.
+fn old_tls(tree: &str) -> Vec<&str> {
+    tree.lines().filter(|line| OLD_TLS.iter().any(|old| line.starts_with(old))).collect()
+}
+
+// Without these features their sources need not be on this machine.
+#[cfg(feature = "aws-kms")]
+#[test]
+fn the_kms_provider_brings_no_old_tls() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let features: &[&str] = if cfg!(feature = "https") { &["aws-kms", "https"] } else { &["aws-kms"] };
+    for feature in features {
+        let output = Command::new(&cargo)
+            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
+            .args(["--features", feature])
+            .current_dir(ROOT)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(crates(&tree).contains("aws-sdk-kms"), "{feature}: the SDK is not in the tree:\n{tree}");
+        assert_eq!(old_tls(&tree), [""; 0], "{feature}");
+    }
+}
+
+#[test]
+fn planted_old_tls_is_found() {
+    let tree = "hyper v1.7.0\nhyper v0.14.32\nrustls v0.21.12\nh2 v0.3.27\nrustls-webpki v0.101.7\nh2 v0.4.1\nrustls v0.23.1\n";
+    assert_eq!(old_tls(tree).len(), 4);
+}
+
 #[test]
 fn planted_weight_is_found() {
     assert_eq!(too_much("kuvert v0.1.0\nlibc v0.2.1\nlibc v0.2.1 (*)\n"), [""; 0]);

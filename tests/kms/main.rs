@@ -1,0 +1,26 @@
+//! The provider over AWS KMS: against a fake that does as it is told, and against servers that nobody here wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::mem_forget,
+    missing_docs,
+    reason = "a test that cannot go on should say where"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod config;
+mod conformance;
+mod custodian;
+mod deadlines;
+#[cfg(feature = "https")]
+mod example;
+mod failures;
+mod lifecycle;
+#[cfg(target_os = "linux")]
+mod memory;
+mod roles;
+mod servers;
+mod stage;
