@@ -10,7 +10,7 @@ pub(crate) mod differential;
 pub(crate) mod kdf;
 pub(crate) mod key_wrap;
 pub(crate) mod random;
-#[cfg(feature = "aws-kms")]
+#[cfg(any(feature = "aws-kms", feature = "pkcs11"))]
 pub(crate) mod rsa;
 pub(crate) mod xaes;
 

@@ -25,6 +25,8 @@ mod memory;
 mod observed;
 #[cfg(test)]
 mod outages;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 mod policy;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,19 @@
+//! The provider over PKCS#11 tokens: real ones that nobody here wrote, and one that fails as it is told.
+#![cfg(unix)]
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::mem_forget,
+    missing_docs,
+    reason = "a test that cannot go on should say where; libraries are loaded and processes forked in no safe form"
+)]
+
+mod conformance;
+mod faults;
+mod interop;
+mod kryoptic;
+mod life;
+mod shim;
+mod stage;
+mod storm;
