@@ -9,7 +9,9 @@
     reason = "a test that cannot go on should say where; libraries are loaded and processes forked in no safe form"
 )]
 
+mod bad_input;
 mod conformance;
+mod custody;
 mod faults;
 mod interop;
 mod kryoptic;

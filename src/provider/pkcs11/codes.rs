@@ -84,7 +84,8 @@ pub(super) const fn step(code: CK_RV, purpose: Purpose) -> Step {
         | ck::CKR_SESSION_CLOSED
         | ck::CKR_OPERATION_ACTIVE
         | ck::CKR_OPERATION_NOT_INITIALIZED
-        | ck::CKR_BUFFER_TOO_SMALL => Step::NewSession,
+        | ck::CKR_BUFFER_TOO_SMALL
+        | SENSELESS => Step::NewSession,
         ck::CKR_OBJECT_HANDLE_INVALID
         | ck::CKR_KEY_HANDLE_INVALID
         | ck::CKR_WRAPPING_KEY_HANDLE_INVALID
