@@ -10,7 +10,7 @@ use kuvert::{
 };
 use support::{
     Bench, Line,
-    bare::{self, BareKey, SEALED},
+    bare::{self, SEALED},
     data, fast_directory,
     known_key::KnownKey,
 };
