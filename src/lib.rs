@@ -111,6 +111,8 @@ mod sync;
 
 pub mod blocking;
 pub mod clock;
+#[cfg(feature = "serde")]
+pub mod config;
 pub mod io;
 pub mod limits;
 pub mod manual;

@@ -69,7 +69,7 @@ impl Policy {
     /// [`ProviderErrorKind::Misconfigured`] if the policy itself is malformed, with everything that is wrong with it;
     /// [`ProviderErrorKind::Refused`] if `inner` describes keys that it refuses, with all of them.
     pub fn new(inner: impl KeyProvider + 'static, policy: KeyPolicy) -> Result<Self, ProviderError> {
-        let faults = policy.faults();
+        let faults: Vec<String> = policy.faults().into_iter().map(|(_, what)| what).collect();
         if !faults.is_empty() {
             return Err(
                 ProviderError::new(ProviderErrorKind::Misconfigured, NAME).with_source(Complaints(faults))

@@ -281,9 +281,10 @@ impl AwsKmsBuilder {
             let client = match clients.get(arn.region()).cloned() {
                 Some(client) => Some(client),
                 None if !makes_calls => None,
+                // The key stays: what else is wrong with it is told as well.
                 None => {
                     faults.push(AwsKmsFault::NoClient { region: arn.region().to_owned() });
-                    continue;
+                    None
                 }
             };
             keys.push(Key { arn, client, public, seals, opens, state: KnownState::default() });
