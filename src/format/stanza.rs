@@ -151,6 +151,11 @@ impl Recipient {
         }
     }
 
+    /// Whether a key service that was given pairs of the context made it, which cannot tell a wrong pair from damage.
+    pub(crate) fn tells_pairs(&self) -> bool {
+        self.recipient_type == RecipientType::AWS_KMS && self.params != [0]
+    }
+
     /// Bytes of this recipient as a stanza.
     pub(crate) fn stanza_len(&self) -> usize {
         STANZA_START_LEN + self.id.len() + self.params.len() + self.wrap.len()

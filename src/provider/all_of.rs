@@ -135,7 +135,7 @@ impl AllOf {
     ) -> Result<Option<Vec<DataKey>>, ProviderError> {
         let calls = holders.iter().zip(shares);
         let answers = join::all(calls.map(|(member, share)| member.unwrap_data_key(share, context))).await;
-        let (mut keys, mut rejected) = (Vec::with_capacity(shares.len()), None);
+        let (mut keys, mut rejected) = (Vec::with_capacity(shares.len()), None::<(bool, ProviderError)>);
         for (answer, share) in answers.into_iter().zip(shares) {
             match answer {
                 Ok(Some(key)) => keys.push(key),
@@ -148,11 +148,15 @@ impl AllOf {
                     if kind != ProviderErrorKind::Rejected {
                         return Err(error);
                     }
-                    rejected = rejected.or(Some(error));
+                    // One that may be a matter of the context before one that is not.
+                    let tells = share.tells_pairs();
+                    if rejected.as_ref().is_none_or(|(told, _)| tells && !told) {
+                        rejected = Some((tells, error));
+                    }
                 }
             }
         }
-        rejected.map_or(Ok(Some(keys)), Err)
+        rejected.map_or(Ok(Some(keys)), |(_, error)| Err(error))
     }
 }
 

@@ -11,8 +11,10 @@
 mod support;
 
 mod cancel;
+mod compositions;
 mod config;
 mod conformance;
+mod credentials;
 mod custodian;
 mod deadlines;
 #[cfg(feature = "https")]
@@ -22,5 +24,8 @@ mod lifecycle;
 #[cfg(target_os = "linux")]
 mod memory;
 mod roles;
+mod rsa;
 mod servers;
 mod stage;
+#[cfg(feature = "https")]
+mod tls;
