@@ -15,8 +15,14 @@ pub(crate) struct PublicKey(OaepPublicEncryptingKey);
 impl PublicKey {
     /// From a SubjectPublicKeyInfo in DER. Says what is wrong with it otherwise.
     pub(crate) fn from_spki(der: &[u8]) -> Result<Self, &'static str> {
-        let key = PublicEncryptingKey::from_der(der)
-            .map_err(|_| "it is not the SubjectPublicKeyInfo (DER) of an RSA key")?;
+        const NO_KEY: &str = "it is not the SubjectPublicKeyInfo (DER) of an RSA key";
+        // aws-lc ignores what follows the key. Every key of use is longer than 255 bytes, and so has this form of length.
+        let is_whole = matches!(der, [0x30, 0x82, high, low, rest @ ..]
+            if rest.len() == usize::from(u16::from_be_bytes([*high, *low])));
+        if !is_whole {
+            return Err(NO_KEY);
+        }
+        let key = PublicEncryptingKey::from_der(der).map_err(|_| NO_KEY)?;
         let key = OaepPublicEncryptingKey::new(key).map_err(|_| "the RSA key is not usable for OAEP")?;
         // fmt: Z-5
         match key.key_size_bits() {

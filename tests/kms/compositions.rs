@@ -160,7 +160,9 @@ fn requests(client_retries: bool, fault: Fault) -> usize {
 fn under_a_guard_only_the_guard_repeats_calls() {
     for fault in [Fault::Status(503), Fault::throttle()] {
         let (one_layer, two_layers) = (requests(false, fault.clone()), requests(true, fault.clone()));
-        println!("{fault:?}: {CALLS} calls, {one_layer} requests, {two_layers} with the client's own retries");
+        println!(
+            "{fault:?}: {CALLS} calls, {one_layer} requests, {two_layers} with the client's own retries"
+        );
         assert!(one_layer > CALLS, "{fault:?}: the guard repeats nothing");
         // One of ten, and the ten that a guard has in hand at first.
         assert!(one_layer <= CALLS + CALLS / 10 + 10, "{fault:?}: {one_layer} requests");
