@@ -317,7 +317,7 @@ fn a_child_has_a_cache_of_its_own() {
 fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
     use kuvert::{ProviderErrorKind, provider::aws_kms::AwsKmsProvider};
     let provider = || {
-        // Without an HTTP client: every call comes as far as the thread, and no further.
+        // Without credentials: every call comes as far as the thread, and no further.
         let client = aws_sdk_kms::Config::builder()
             .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
             .region(aws_sdk_kms::config::Region::new("eu-central-1"))
@@ -333,7 +333,7 @@ fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
         error.to_string()
     };
     let used = provider();
-    assert!(says(&used).contains("no HTTP client"));
+    assert!(says(&used).contains("no source of AWS credentials"));
     let told = in_child(|| {
         let of_parent = says(&used);
         drop(used.clone());
@@ -341,7 +341,7 @@ fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
     });
     let told = String::from_utf8(told).unwrap();
     let (of_parent, of_child) = told.split_once('|').unwrap();
-    assert!(of_parent.contains("forked") && of_child.contains("no HTTP client"), "{told}");
+    assert!(of_parent.contains("forked") && of_child.contains("no source of AWS credentials"), "{told}");
     // The child left the parent's thread alone.
-    assert!(says(&used).contains("no HTTP client"));
+    assert!(says(&used).contains("no source of AWS credentials"));
 }

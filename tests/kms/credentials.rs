@@ -113,6 +113,22 @@ fn credentials_that_cannot_be_had() {
 }
 
 #[test]
+fn a_client_without_any_source_of_credentials() {
+    let bare = aws_sdk_kms::Config::builder()
+        .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+        .region(aws_sdk_kms::config::Region::new(REGION));
+    let arn = format!("arn:aws:kms:{REGION}:111122223333:key/1234");
+    let provider = AwsKmsProvider::builder()
+        .with_client(Client::from_conf(bare.build()))
+        .with_sealing_key(arn)
+        .build()
+        .unwrap();
+    let error = block_on(provider.generate_data_key(&wrap_context())).unwrap().unwrap_err();
+    assert_eq!(error.kind(), Kind::Misconfigured);
+    assert!(failure(&error).is_about_credentials(), "{error}");
+}
+
+#[test]
 fn a_source_of_credentials_that_hangs_is_given_up_at_the_deadline_and_named() {
     let asked = Arc::default();
     let Stage { fake, provider, clock, .. } = Stage::with(Source::Hangs(Arc::clone(&asked)));

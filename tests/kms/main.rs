@@ -3,8 +3,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::mem_forget,
+    clippy::duplicate_mod,
     missing_docs,
-    reason = "a test that cannot go on should say where"
+    reason = "a test that cannot go on should say where; the example brings the fake as well"
 )]
 
 #[path = "../support/mod.rs"]

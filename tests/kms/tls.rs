@@ -63,7 +63,7 @@ fn a_server_of_a_trusted_authority_is_called_and_another_is_not() {
     let endpoint = ("AWS_ENDPOINT_URL_KMS", front.endpoint.clone());
     let authority = ("SSL_CERT_FILE", folder.path().join("ca.pem").to_str().unwrap().to_owned());
 
-    let (succeeded, text) = run_example(&arn, true, &[endpoint.clone()]);
+    let (succeeded, text) = run_example(&arn, true, std::slice::from_ref(&endpoint));
     assert!(!succeeded && text.contains("key service unavailable"), "{text}");
     assert!(front.next().starts_with("failed:"), "the client hangs up in the handshake");
     assert_eq!(fake.take_actions(), [""; 0]);
@@ -90,7 +90,9 @@ fn extension(hello: &[u8], number: u16) -> Option<Vec<u8>> {
         Some(content)
     };
     // Session, ciphers, compressions.
-    (skip(1)?, skip(2)?, skip(1)?);
+    for width in [1, 2, 1] {
+        skip(width)?;
+    }
     let mut all = skip(2)?;
     while let Some((start, after)) = all.split_at_checked(4) {
         let len = usize::from(u16::from_be_bytes([start[2], start[3]]));

@@ -202,7 +202,14 @@ fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str)
 /// What became of the credentials, if that is what the errors behind this one say.
 fn by_credentials(error: &(dyn Error + 'static)) -> Option<(ProviderErrorKind, &'static str)> {
     use ProviderErrorKind as Kind;
-    let found = chain(error).find_map(|error| error.downcast_ref::<CredentialsError>())?;
+    let Some(found) = chain(error).find_map(|error| error.downcast_ref::<CredentialsError>()) else {
+        // The SDK keeps the type of this one to itself.
+        let has_none = chain(error).any(|e| e.to_string().starts_with("failed to select an auth scheme"));
+        return has_none.then_some((
+            Kind::Misconfigured,
+            "the SDK's client has no source of AWS credentials: build it with one",
+        ));
+    };
     Some(match found {
         CredentialsError::CredentialsNotLoaded(_) => (Kind::Misconfigured, "there are no AWS credentials"),
         CredentialsError::InvalidConfiguration(_) => {
