@@ -59,7 +59,7 @@
 //! | `serde` | | options that a configuration file can hold |
 //! | `tokio` | | readers, writers and streams for tokio: `AsyncSealWriter`, `AsyncOpenReader`, `AsyncSeekReader`, `SealStream`, `OpenStream` in [`io`]. Traits only, no runtime |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
-//! | `cli` | | the program `kuvert` |
+//! | `cli` | | the program `kuvert`; with `https` also for keys in AWS KMS |
 //! | `tracing` | | [`observe`]'s events as `tracing` events |
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
 //! | `https` | | a ready client for it |

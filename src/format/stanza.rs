@@ -134,6 +134,15 @@ impl Recipient {
         &self.wrap
     }
 
+    /// The shares of an all-of, each a recipient of its own, all of which are needed; none of anything else.
+    #[must_use]
+    pub fn claimed_shares(&self) -> Vec<Self> {
+        if self.recipient_type != RecipientType::ALL_OF {
+            return Vec::new();
+        }
+        all_of::parse(&self.wrap).map(|wrap| wrap.shares).unwrap_or_default()
+    }
+
     /// Which type of recipient a [pending](RecipientType::PENDING) one stands for.
     #[must_use]
     pub fn pending_for(&self) -> Option<RecipientType> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here may hold a secret: it is meant for logs and status pages.
 
+use super::arn::KeyArn;
 use crate::error::ProviderError;
 use crate::format::stanza::{Recipient, RecipientType};
 
@@ -97,6 +98,15 @@ impl KeyInfo {
     /// Whether a recipient names this key, by its type and id.
     pub(super) fn names(&self, recipient: &Recipient) -> bool {
         self.recipient_type == recipient.recipient_type() && self.id.as_bytes() == recipient.id()
+    }
+
+    /// Whether it is a copy, in some region, of the multi-Region key that a recipient names.
+    pub(super) fn is_replica_of(&self, recipient: &Recipient) -> bool {
+        let parse = |text: &str| KeyArn::parse(text).ok().filter(KeyArn::is_multi_region);
+        let (Some(own), Some(named)) = (parse(&self.id), parse(&recipient.id_lossy())) else { return false };
+        self.recipient_type == recipient.recipient_type()
+            && [own.partition(), own.account(), own.key_id()]
+                == [named.partition(), named.account(), named.key_id()]
     }
 
     /// Says whether new data keys are wrapped under it.

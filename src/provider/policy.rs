@@ -108,7 +108,7 @@ impl Policy {
         recipient: &Recipient,
     ) -> Option<Result<Option<DataKey>, ProviderError>> {
         let why = self.policy.refuses_recipient(recipient, region_of(keys, recipient))?;
-        let is_ours = keys.iter().any(|key| key.names(recipient) || is_replica(key, recipient));
+        let is_ours = keys.iter().any(|key| key.names(recipient) || key.is_replica_of(recipient));
         Some(if is_ours { Err(refused(why, &recipient.id_lossy())) } else { Ok(None) })
     }
 }
@@ -196,17 +196,8 @@ fn refused(why: Refusal, key_id: &str) -> ProviderError {
 /// Where the key of a recipient is called, as its provider describes it.
 fn region_of<'k>(keys: &'k [KeyInfo], recipient: &Recipient) -> Option<&'k str> {
     let own = keys.iter().find(|key| key.names(recipient));
-    let key = own.or_else(|| keys.iter().find(|key| is_replica(key, recipient)))?;
+    let key = own.or_else(|| keys.iter().find(|key| key.is_replica_of(recipient)))?;
     key.region.as_deref().or_else(|| key.id.splitn(5, ':').nth(3).filter(|_| KeyArn::parse(&key.id).is_ok()))
-}
-
-/// Whether a provider's key is a copy, in some region, of the multi-Region key that a recipient names.
-fn is_replica(key: &KeyInfo, recipient: &Recipient) -> bool {
-    let parse = |text: &str| KeyArn::parse(text).ok().filter(KeyArn::is_multi_region);
-    let (Some(own), Some(named)) = (parse(&key.id), parse(&recipient.id_lossy())) else { return false };
-    key.recipient_type == recipient.recipient_type()
-        && [own.partition(), own.account(), own.key_id()]
-            == [named.partition(), named.account(), named.key_id()]
 }
 
 /// The provider's name in errors.

@@ -305,7 +305,7 @@ fn entries(any_of: &AnyOf, recipients: &[&Recipient]) -> Vec<Entry> {
     for (member, Member { provider, .. }) in any_of.members.iter().enumerate() {
         let keys = provider.describe().keys;
         for (place, recipient) in recipients.iter().enumerate() {
-            if keys.iter().any(|key| key.names(recipient)) {
+            if keys.iter().any(|key| key.names(recipient) || key.is_replica_of(recipient)) {
                 found.push(Entry { member, place, state: State::Waiting });
             }
         }
