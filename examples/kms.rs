@@ -37,17 +37,19 @@ async fn run(key: &str) -> Result<()> {
         .with_kms_context(["tenant"]) // KMS checks this pair, too, and writes it to CloudTrail
         .build()?;
     let kuvert = Kuvert::new(provider.clone());
-    let context = EncryptionContext::new([("tenant", "7f3a"), ("table", "invoices")])?;
+    // Whoever opens has to know the tenant: a required pair is not stored in the message.
+    let invoices = EncryptionContext::new([("table", "invoices")])?;
+    let context = invoices.clone().with_required("tenant", "7f3a")?;
     let sealed = kuvert.seal(b"Anna Andersson, 1250 SEK", &context).await?;
 
     let opened = kuvert.open(&sealed, &context).await?;
     assert_eq!(opened.as_slice(), b"Anna Andersson, 1250 SEK");
     println!("sealed into {} bytes, opened, and equal", sealed.len());
 
-    let other = EncryptionContext::new([("tenant", "0001"), ("table", "invoices")])?;
+    let other = invoices.with_required("tenant", "0001")?;
     let error = kuvert.open(&sealed, &other).await.expect_err("it is another tenant's");
     assert_eq!(error.category(), Category::WrongContext);
-    println!("as another tenant: {error}");
+    println!("KMS refuses another tenant: {error}");
 
     let health = provider.check().await?;
     println!("ready: {}", health.is_good());

@@ -172,7 +172,8 @@ fn credentials_that_stay_expired_are_a_typed_error_and_no_storm() {
     (0..10).for_each(|n| stage.fake.withdraw_credentials(&format!("AKID-{n}")));
     let refused = || {
         let error = stage.seal().unwrap_err();
-        assert_eq!(error.kind(), Kind::AccessDenied);
+        assert_eq!(error.kind(), Kind::Misconfigured);
+        assert!(error.to_string().contains("look at the AWS credentials"), "{error}");
         assert_eq!(failure(&error).code(), Some("ExpiredTokenException"));
         assert!(failure(&error).is_about_credentials());
     };
@@ -194,5 +195,31 @@ fn a_clock_that_is_ten_minutes_wrong_costs_one_call() {
         assert_eq!(stage.counts(), (2, 1), "the second with the time that the service said");
         stage.seal().unwrap();
         assert_eq!(stage.counts(), (1, 1));
+    }
+}
+
+/// Expired credentials are no denial: what a cache holds serves until its age. Withdrawn ones, and a denial, end it.
+#[test]
+fn expired_credentials_leave_what_was_cached_and_a_denial_does_not() {
+    use crate::support::fake_kms::Fault;
+    use kuvert::provider::{CacheOptions, Cached};
+    for (code, stays) in [
+        ("ExpiredTokenException", true),
+        ("UnrecognizedClientException", false),
+        ("AccessDeniedException", false),
+    ] {
+        let Stage { fake, provider, clock, .. } = Stage::renewing();
+        let context = wrap_context();
+        let cached = Cached::new(provider, CacheOptions::default()).with_clock(Arc::new(clock.clone()));
+        let made = block_on(cached.generate_data_key(&context)).unwrap().unwrap();
+        let open = || block_on(cached.unwrap_data_key(&made.recipients[0], &context)).unwrap();
+        open().unwrap().unwrap();
+        fake.fault(Fault::Refuse(400, code));
+        // Past the age at which it is asked for anew, and before the one at which it is not used any more.
+        clock.advance(Duration::from_secs(11 * 60));
+        fake.take_actions();
+        let outcomes = [open().is_ok(), open().is_ok()];
+        assert!(!fake.take_actions().is_empty(), "{code}: nobody asked");
+        assert_eq!(outcomes[1], stays, "{code}");
     }
 }

@@ -53,6 +53,9 @@ fn the_example_works_in_the_usual_environment() {
     let calls = fake.calls();
     assert!(calls.iter().all(|call| call.region == "eu-north-1"), "{calls:?}");
     assert_eq!(calls[0].context, ["tenant"]);
+    // It is KMS that refuses the other tenant.
+    let actions: Vec<_> = calls[..3].iter().map(|call| &*call.action).collect();
+    assert_eq!(actions, ["Encrypt", "Decrypt", "Decrypt"]);
 }
 
 #[test]

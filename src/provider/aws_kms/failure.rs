@@ -84,6 +84,9 @@ impl KmsFailure {
 impl fmt::Display for KmsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code.as_deref().unwrap_or(self.what))?;
+        if self.credentials && self.code.is_some() {
+            f.write_str(": look at the AWS credentials and at this machine's clock")?;
+        }
         write!(f, " (region {}", self.region)?;
         if let Some(status) = self.http_status {
             write!(f, ", HTTP {status}")?;
@@ -176,7 +179,10 @@ fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str)
         "AccessDeniedException" | "OptInRequired" | "NotAuthorized" | "InvalidGrantTokenException" => {
             Kind::AccessDenied
         }
-        _ if BadSignature::of(code).is_some() => Kind::AccessDenied,
+        // Somebody may have withdrawn them: nothing goes on by what was cached.
+        "UnrecognizedClientException" | "InvalidClientTokenId" => Kind::AccessDenied,
+        // Time has passed, or a clock is wrong. Neither says anything about the right to use the key.
+        _ if BadSignature::of(code).is_some() => Kind::Misconfigured,
         "DisabledException" => Kind::Disabled,
         "NotFoundException" => Kind::NotFound,
         "IncorrectKeyException" | "InvalidCiphertextException" => Kind::Rejected,
@@ -269,15 +275,14 @@ mod tests {
 
     #[test]
     fn who_calls_is_told_from_what_may_be_done() {
-        for (code, found) in [
-            ("ExpiredTokenException", Some(BadSignature::Credentials)),
-            ("UnrecognizedClientException", Some(BadSignature::Credentials)),
-            ("InvalidSignatureException", Some(BadSignature::Time)),
-            ("RequestTimeTooSkewed", Some(BadSignature::Time)),
-            ("AccessDeniedException", None),
+        for (code, found, kind) in [
+            ("ExpiredTokenException", Some(BadSignature::Credentials), ProviderErrorKind::Misconfigured),
+            ("UnrecognizedClientException", Some(BadSignature::Credentials), ProviderErrorKind::AccessDenied),
+            ("InvalidSignatureException", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
+            ("RequestTimeTooSkewed", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
+            ("AccessDeniedException", None, ProviderErrorKind::AccessDenied),
         ] {
-            assert_eq!(BadSignature::of(code), found);
-            assert_eq!(by_code(code, Some(400)).0, ProviderErrorKind::AccessDenied, "{code}");
+            assert_eq!((BadSignature::of(code), by_code(code, Some(400)).0), (found, kind), "{code}");
         }
     }
 
