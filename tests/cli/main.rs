@@ -10,6 +10,7 @@ mod bad_files;
 mod bad_keys;
 mod child;
 mod completions;
+mod config;
 mod context;
 mod crash;
 mod detached;

@@ -1,5 +1,6 @@
 //! From `-k`, `--to` and `KUVERT_KEYS` to a key provider.
 
+mod config;
 mod explain;
 #[cfg(feature = "https")]
 mod kms;
@@ -143,6 +144,7 @@ pub(crate) fn one(key: &KeyName, manner: Manner<'_>, role: Role) -> Result<Arc<d
     match key {
         KeyName::File(path) => Ok(Arc::new(MemoryProvider::from_key_files([path])?)),
         KeyName::Kms(arn) => kms::provider(arn, manner.kms_context, &[], role),
+        KeyName::Config(path) => config::provider(path),
     }
 }
 
@@ -154,7 +156,7 @@ pub(crate) fn for_check(
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
     match key {
         KeyName::Kms(arn) => kms::provider(arn, &[], pairs, role),
-        KeyName::File(_) => one(key, Manner { all_of: false, kms_context: &[] }, role),
+        KeyName::File(_) | KeyName::Config(_) => one(key, Manner { all_of: false, kms_context: &[] }, role),
     }
 }
 

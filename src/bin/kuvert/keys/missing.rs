@@ -32,7 +32,7 @@ impl Missing {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         for pending in &report.pending {
             let why = failed.iter().rev().find(|(id, _)| *id == pending.id);
-            let why = why.map_or("it gave no answer in time", |(_, kind)| kind.describe());
+            let why = why.map_or("it was not reached", |(_, kind)| kind.describe());
             warn(&format!(
                 "{name}: key \"{}\" cannot open this yet: {why}; 'kuvert repair -k KEY --to THAT-KEY {name}' adds it",
                 names::shown(&pending.id)

@@ -14,6 +14,8 @@ use crate::names;
 pub(crate) enum KeyName {
     File(PathBuf),
     Kms(KeyArn),
+    /// A file that describes a tree of key providers.
+    Config(PathBuf),
 }
 
 impl KeyName {
@@ -31,6 +33,9 @@ impl KeyName {
             let arn = KeyArn::parse(arn).map_err(|error| Failure::usage(error.to_string()))?;
             return Ok(Self::Kms(arn));
         }
+        if text.starts_with(CONFIG) {
+            return Ok(Self::Config(strip(key, CONFIG).into()));
+        }
         Ok(Self::File(strip(key, "file:").into()))
     }
 
@@ -38,7 +43,7 @@ impl KeyName {
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Kms(_) => None,
+            Self::Kms(_) | Self::Config(_) => None,
         }
     }
 
@@ -52,6 +57,7 @@ impl KeyName {
         match self {
             Self::File(path) => names::path(path),
             Self::Kms(arn) => format!("{KMS}{arn}"),
+            Self::Config(path) => format!("{CONFIG}{}", names::path(path)),
         }
     }
 }
@@ -97,5 +103,6 @@ fn strip(text: &OsStr, prefix: &str) -> OsString {
 
 const VARIABLE: &str = "KUVERT_KEYS";
 const KMS: &str = "aws-kms:";
+const CONFIG: &str = "config:";
 /// A kind of keys that later releases know.
 const PKCS11: &str = "pkcs11:";
