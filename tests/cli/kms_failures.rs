@@ -44,7 +44,7 @@ fn who_asks() {
     fails_both(&stage, &key, &["access denied", "AccessDeniedException", "kms:Decrypt", "kms:Encrypt"]);
     for code in ["ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"] {
         stage.fake.fault(Fault::Refuse(400, code));
-        fails_both(&stage, &key, &["access denied", code, "log in again", "get-caller-identity"]);
+        fails_both(&stage, &key, &[code, "log in again", "get-caller-identity"]);
     }
     stage.fake.mend();
     stage.fake.take_actions();
@@ -53,7 +53,7 @@ fn who_asks() {
     ran.fails_empty(6, &["there are no AWS credentials", "AWS_PROFILE"]);
     let mut command = stage.command(&["seal", "-k", &key, "-o", "new"]);
     let ran = stage.finish(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY"), &[]);
-    ran.fails_empty(2, &["there are no AWS credentials", "AWS_PROFILE"]);
+    ran.fails_empty(6, &["there are no AWS credentials", "AWS_PROFILE"]);
     assert_eq!(stage.fake.take_actions(), [""; 0]);
     // The SDK would write data keys into its logs.
     let mut command = stage.command(&["open", "-k", &key, "file"]);

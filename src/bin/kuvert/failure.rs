@@ -46,7 +46,9 @@ impl Failure {
         let told = if let SealError::Io(inner) = error { Self::io(inner) } else { None };
         let failure = told.unwrap_or_else(|| Self::new(error.category(), error.to_string()));
         match error {
-            SealError::Provider(error) => remedy::advise(failure, [error]),
+            SealError::Provider(error) => {
+                remedy::advise(Self { category: remedy::category(error), ..failure }, [error])
+            }
             _ => failure,
         }
     }

@@ -20,7 +20,7 @@ use kuvert::ProviderError;
 use kuvert::provider::{AllOf, AnyOf, AnyOfOptions, CacheOptions, Cached, KeyProvider, MemoryProvider};
 
 pub(crate) use self::explain::{explain, kms_names, recipients};
-pub(crate) use self::kms::code_of;
+pub(crate) use self::kms::is_about_credentials;
 pub(crate) use self::missing::Missing;
 pub(crate) use self::name::KeyName;
 use crate::failure::Failure;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use kuvert::provider::arn::KeyArn;
-use kuvert::{ProviderError, ProviderErrorKind as Kind};
+use kuvert::{Category, ProviderError, ProviderErrorKind as Kind};
 
 use crate::failure::Failure;
 use crate::{keys, names};
@@ -20,15 +20,20 @@ pub(crate) fn advise<'a>(failure: Failure, errors: impl IntoIterator<Item = &'a 
     said.into_iter().flatten().fold(failure, Failure::advise)
 }
 
+/// The exit status of sealing: that of a key that could not be asked, where it is no matter of the call itself.
+// fmt: T-20
+pub(crate) fn category(error: &ProviderError) -> Category {
+    if keys::is_about_credentials(error) { Category::KeyUnavailable } else { error.category() }
+}
+
 /// The next step, if there is one that the message does not say itself.
 fn of(error: &ProviderError) -> Option<String> {
     let cause = innermost(error);
     let key = Key::of(cause.key_id().or(error.key_id()));
-    let code = keys::code_of(error).unwrap_or_default();
     Some(match cause.kind() {
-        Kind::AccessDenied if CREDENTIALS.contains(&code.as_str()) => {
-            "the AWS credentials are expired or not valid: log in again (aws sso login), or see with 'aws sts \
-             get-caller-identity' who you are"
+        _ if keys::is_about_credentials(error) => {
+            "log in again (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; 'aws sts \
+             get-caller-identity' says who you are"
                 .to_owned()
         }
         Kind::AccessDenied => format!(
@@ -49,9 +54,6 @@ fn of(error: &ProviderError) -> Option<String> {
             "is the network there, and is {} up? 'kuvert doctor' tries each key; another key of the file opens it, too",
             key.place
         ),
-        Kind::Misconfigured if error.to_string().contains("credentials") => {
-            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached".to_owned()
-        }
         _ => return None,
     })
 }
@@ -92,16 +94,3 @@ impl Key {
         }
     }
 }
-
-/// Codes that are about who asks, and not about what.
-const CREDENTIALS: [&str; 9] = [
-    "ExpiredTokenException",
-    "ExpiredToken",
-    "RequestExpired",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "SignatureDoesNotMatch",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-];

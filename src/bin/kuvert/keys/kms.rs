@@ -38,14 +38,14 @@ pub(super) fn provider(
     Ok(Arc::new(provider))
 }
 
-/// The code with which KMS refused, if it is behind this error.
-pub(crate) fn code_of(error: &ProviderError) -> Option<String> {
+/// Whether it is about who asks, and not about the key.
+pub(crate) fn is_about_credentials(error: &ProviderError) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(failure) = error.downcast_ref::<KmsFailure>() {
-            return failure.code().map(str::to_owned);
+            return failure.is_about_credentials();
         }
         next = error.source();
     }
-    None
+    false
 }

@@ -23,6 +23,6 @@ pub(super) fn provider(
     is_there().and(Err(Failure::usage("no AWS KMS")))
 }
 
-pub(crate) const fn code_of(_: &ProviderError) -> Option<String> {
-    None
+pub(crate) const fn is_about_credentials(_: &ProviderError) -> bool {
+    false
 }
