@@ -108,7 +108,7 @@ impl Policy {
         recipient: &Recipient,
     ) -> Option<Result<Option<DataKey>, ProviderError>> {
         let why = self.policy.refuses_recipient(recipient, region_of(keys, recipient))?;
-        let is_ours = keys.iter().any(|key| key.names(recipient) || key.is_replica_of(recipient));
+        let is_ours = keys.iter().any(|key| key.names(recipient));
         Some(if is_ours { Err(refused(why, &recipient.id_lossy())) } else { Ok(None) })
     }
 }
@@ -195,9 +195,10 @@ fn refused(why: Refusal, key_id: &str) -> ProviderError {
 
 /// Where the key of a recipient is called, as its provider describes it.
 fn region_of<'k>(keys: &'k [KeyInfo], recipient: &Recipient) -> Option<&'k str> {
-    let own = keys.iter().find(|key| key.names(recipient));
-    let key = own.or_else(|| keys.iter().find(|key| key.is_replica_of(recipient)))?;
-    key.region.as_deref().or_else(|| key.id.splitn(5, ':').nth(3).filter(|_| KeyArn::parse(&key.id).is_ok()))
+    let of_it = || keys.iter().filter(|key| key.names(recipient));
+    // The very key before another region's copy of it.
+    let key = of_it().find(|key| key.id.as_bytes() == recipient.id()).or_else(|| of_it().next())?;
+    key.region.as_deref().or_else(|| key.id.split(':').nth(3).filter(|_| KeyArn::parse(&key.id).is_ok()))
 }
 
 /// The provider's name in errors.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{
     format::stanza::{Recipient, RecipientType, all_of},
-    provider::{KeyInfo, arn::KeyArn},
+    provider::{KeyInfo, arn::KeyArn, describe::is_aws},
 };
 
 /// Which wrapping keys may be used.
@@ -271,10 +271,6 @@ impl fmt::Display for Complaints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
-}
-
-const fn is_aws(recipient_type: RecipientType) -> bool {
-    matches!(recipient_type, RecipientType::AWS_KMS | RecipientType::AWS_KMS_RSA)
 }
 
 fn is_name(text: &str) -> bool {
