@@ -285,7 +285,7 @@ mod nested {
         let split_or_safe = |members: [Arc<dyn KeyProvider>; 2]| {
             let split = members.clone();
             let [_, safe] = members;
-            let extra = guarded(Arc::new(memory(&format!("extra of {}", safe.describe().keys[0].id), 7)));
+            let extra = guarded(Arc::new(memory(&format!("extra-of-{}", safe.describe().keys[0].id), 7)));
             let [first, _] = split;
             any_of([cached(all_of([first, extra])), safe])
         };

@@ -100,13 +100,7 @@ impl Cached {
             Outcome::Stale(kept) => state.given(&kept, CacheState::Stale),
             outcome => {
                 state.counts.misses.add_one();
-                let answers = match &outcome {
-                    Outcome::Value(kept) if by.is_some() => with_key(faults, kept),
-                    // The key from before, since asking anew failed: the same answer as everybody else's.
-                    Outcome::Value(kept) => only_key(kept),
-                    _ => without_key(faults, wanted),
-                };
-                (answers, CacheState::Miss)
+                (own_answers(&outcome, faults, by.is_some(), wanted), CacheState::Miss)
             }
         }
     }
@@ -246,21 +240,30 @@ fn take_apart(answers: UnwrapAnswers) -> (Option<(usize, DataKey)>, Faults) {
     (found, faults)
 }
 
-/// For who asked, beside the key what was said about other recipients.
-fn with_key(faults: Arc<Faults>, kept: &Kept) -> UnwrapAnswers {
-    let mut answers = to_answers(faults);
-    answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
-    answers
+/// For who asked: beside a key that was just loaded, what was said about other recipients.
+fn own_answers(
+    outcome: &Outcome<Arc<Kept>, Arc<Faults>>,
+    faults: Arc<Faults>,
+    was_loaded: bool,
+    wanted: Wanted<'_>,
+) -> UnwrapAnswers {
+    match outcome {
+        Outcome::Value(kept) if was_loaded => {
+            let mut answers = to_answers(faults);
+            answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
+            answers
+        }
+        // The key from before, since asking anew failed: the same answer as everybody else's.
+        Outcome::Value(kept) => only_key(kept),
+        _ if faults.by_place.is_empty() => nothing(wanted),
+        _ => to_answers(faults),
+    }
 }
 
 fn only_key(kept: &Kept) -> UnwrapAnswers {
     let mut answers = UnwrapAnswers::new();
     answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
     answers
-}
-
-fn without_key(faults: Arc<Faults>, wanted: Wanted<'_>) -> UnwrapAnswers {
-    if faults.by_place.is_empty() { nothing(wanted) } else { to_answers(faults) }
 }
 
 fn to_answers(faults: Arc<Faults>) -> UnwrapAnswers {
