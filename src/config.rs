@@ -201,7 +201,13 @@ impl Config {
         if !faults.is_empty() {
             return Err(ConfigError::new(faults));
         }
-        tree::grow(self, &leaves, parts, &mut faults).ok_or_else(|| ConfigError::new(faults))
+        let whole = tree::grow(self, &leaves, parts, &mut faults);
+        whole.ok_or_else(|| {
+            if faults.is_empty() {
+                faults.push(ConfigFault::new("provider", "it cannot be made"));
+            }
+            ConfigError::new(faults)
+        })
     }
 
     /// What can be said of each key and each name by itself.

@@ -91,6 +91,12 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().take(SHOWN).flat_map(char::escape_debug).chain(cut.chars()).collect()
 }
 
+/// A key or a provider's name as a part of a place: in quotes where a file would have it in quotes.
+pub(super) fn step(key: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !key.is_empty() && key.bytes().all(is_bare) { shown(key) } else { format!("\"{}\"", shown(key)) }
+}
+
 /// The text with everything that follows the beginning of a key line left out, up to the next quote.
 fn without_keys(text: String) -> String {
     if !holds_key(&text) {

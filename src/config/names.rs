@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::read::MAX_PROVIDERS;
 use super::{
     Config, ConfigFault, ProviderConfig,
-    fault::{holds_key, shown},
+    fault::{holds_key, shown, step},
 };
 
 /// Tells everything that is wrong with names.
@@ -39,7 +39,7 @@ pub(super) fn check(config: &Config, faults: &mut Vec<ConfigFault>) {
 
 /// Where a provider's table stands.
 pub(super) fn place(name: &str) -> String {
-    format!("providers.{}", shown(name))
+    format!("providers.{}", step(name))
 }
 
 /// The providers that a provider names, and under which key.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Config, ConfigFault, ProviderConfig,
-    fault::{holds_key, shown},
+    fault::{holds_key, shown, step},
     value::Value,
 };
 
@@ -44,7 +44,7 @@ impl Config {
         }
         let sections = Fields::new("providers".to_owned(), sections, &mut config.misread).entries;
         for (name, section) in sections {
-            let path = format!("providers.{}", shown(&name));
+            let path = format!("providers.{}", step(&name));
             let read = match section {
                 Value::Table(entries) => section_of(&mut Fields::new(path, entries, &mut config.misread)),
                 _ => {
@@ -114,7 +114,7 @@ impl<'f> Fields<'f> {
         for (key, value) in all {
             if !seen.insert(key.clone()) {
                 fields.fault(&key, "it is there twice: remove one of them");
-            } else if !matches!(value, Value::Table(_)) && value.has_text(&holds_key) {
+            } else if !fields.holds_sections(&key) && value.has_text(&holds_key) {
                 fields.fault(&key, "it holds a key itself: put that into a key file, and name the file here");
             } else {
                 fields.entries.push((key, value));
@@ -123,8 +123,13 @@ impl<'f> Fields<'f> {
         fields
     }
 
+    /// Whether more tables of this kind are under a key, which are looked at one by one.
+    fn holds_sections(&self, key: &str) -> bool {
+        self.path.is_empty() && key == "providers" || self.path == "providers"
+    }
+
     fn place(&self, key: &str) -> String {
-        let key = shown(key);
+        let key = step(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
@@ -151,7 +156,7 @@ impl<'f> Fields<'f> {
             return None;
         };
         let known = self.faults.len();
-        blame::<T>(&|value| value, &value, &self.place(key), self.faults);
+        blame::<T>(&|value| value, &value, None, &self.place(key), self.faults);
         if self.faults.len() > known { None } else { T::deserialize(value).ok() }
     }
 
@@ -170,7 +175,7 @@ impl<'f> Fields<'f> {
         for (key, value) in std::mem::take(&mut self.entries) {
             let known = self.faults.len();
             let place = self.place(&key);
-            blame::<T>(&|value| Value::field(&key, value), &value, &place, self.faults);
+            blame::<T>(&|value| Value::field(&key, value), &value, Some(&key), &place, self.faults);
             if self.faults.len() == known {
                 good.push((key, value));
             }
@@ -189,27 +194,31 @@ impl<'f> Fields<'f> {
 fn blame<T: DeserializeOwned>(
     put: &dyn Fn(Value) -> Value,
     value: &Value,
+    key: Option<&str>,
     path: &str,
     faults: &mut Vec<ConfigFault>,
 ) {
     let Err(error) = T::deserialize(put(value.clone())) else { return };
+    let error = error.to_string();
     let known = faults.len();
     match value {
+        // Nobody knows the key: whatever stands under it is not looked at.
+        _ if key.is_some_and(|key| error.starts_with(&format!("unknown field `{key}`"))) => {}
         Value::Table(entries) => {
             for (key, inner) in entries {
-                let path = format!("{path}.{}", shown(key));
-                blame::<T>(&|inner| put(Value::field(key, inner)), inner, &path, faults);
+                let path = format!("{path}.{}", step(key));
+                blame::<T>(&|inner| put(Value::field(key, inner)), inner, Some(key), &path, faults);
             }
         }
         Value::List(items) => {
             for (n, item) in items.iter().enumerate() {
-                blame::<T>(&|item| put(Value::List(vec![item])), item, &format!("{path}[{n}]"), faults);
+                blame::<T>(&|item| put(Value::List(vec![item])), item, None, &format!("{path}[{n}]"), faults);
             }
         }
         _ => {}
     }
     if faults.len() == known {
-        faults.push(ConfigFault::new(path, shown_error(&error.to_string())));
+        faults.push(ConfigFault::new(path, shown_error(&error)));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Durations as a configuration file has them: `"250ms"`, `"3s"`, `"15m"`, `"12h"`, `"2d"`.
 //!
-//! Knows nothing but text and time; for `#[serde(with = "…")]` at the fields of option structs. Section
-//! "Configuration" of the [operations manual](crate::manual::operations).
+//! Knows nothing but text and time; for `#[serde(with = "…")]` at the fields of option structs. Page
+//! [configuration](crate::manual::configuration).
 
 use std::{fmt, time::Duration};
 

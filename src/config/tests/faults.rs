@@ -52,6 +52,7 @@ fn options_that_are_misread() {
     let wrapped = |options: &str| around_one(&format!("type = \"guarded\"\nprovider = \"a\"\n{options}"));
     for (options, key, word) in [
         ("deadlines = \"3s\"", "deadlines", "`deadline`"),
+        ("deadlines = [[1], { a = 1 }]", "deadlines", "`deadline`"),
         ("deadline = 3", "deadline", "\"250ms\""),
         ("deadline = \"3 s\"", "deadline", "\"250ms\""),
         ("max_concurrent = -1", "max_concurrent", "-1"),
@@ -84,7 +85,8 @@ fn names() {
     let twice = around("type = \"any-of\"\nmembers = [\"a\", \"b\", \"a\"]");
     only(&twice, "providers.p.members[2]", "providers.p.members[0]");
     let spaced = "provider = \"a b\"\n[providers.\"a b\"]\ntype = \"key-file\"\npaths = [\"a\"]";
-    only(spaced, "providers.a b", "hyphens");
+    only(spaced, "providers.\"a b\"", "hyphens");
+    only(&spaced.replace("a b", ""), "providers.\"\"", "hyphens");
     let long = "n".repeat(65);
     only(&spaced.replace("a b", &long), &format!("providers.{long}"), "64");
     none(&spaced.replace("a b", &long[1..]));
@@ -242,36 +244,7 @@ fn one_key_in_two_members() {
 
 #[test]
 fn all_of_them_at_once() {
-    let text = "
-        provider = 'mian'
-        retries = 3
-
-        [providers.main]
-        type = 'cached'
-        provider = 'both'
-        max_age = '5m'
-        soft_agee = '1m'
-
-        [providers.both]
-        type = 'any-of'
-        members = ['near', 'far', 'further']
-        min = 4
-        deadline = '0s'
-
-        [providers.near]
-        type = 'guarded'
-        provider = 'files'
-        attempts = 0
-        breaker = { failure_percent = 200, windw = '3s' }
-
-        [providers.far]
-        type = 'nowhere'
-
-        [providers.files]
-        type = 'key-file'
-        paths = ['a.key', 'b.key', 'a.key']
-    ";
-    let faults = read(text).faults();
+    let faults = read(MANY).faults();
     let paths: Vec<&str> = faults.iter().map(super::ConfigFault::path).collect();
     let expected = [
         "provider",
@@ -292,7 +265,7 @@ fn all_of_them_at_once() {
     assert_eq!(paths.len(), expected.len(), "{:#?}", told(&faults));
     assert!(paths.is_sorted());
 
-    let error = block_on(read(text).build(&super::super::Parts::default()));
+    let error = block_on(read(MANY).build(&super::super::Parts::default()));
     let error = error.unwrap_err();
     assert_eq!(error.to_string().lines().count(), error.faults().len());
     assert!(faults.iter().all(|fault| error.faults().contains(fault)), "{error}");
@@ -323,3 +296,33 @@ fn a_key_in_a_configuration_is_refused_and_not_shown() {
     let shown = told(&read(&named).faults()).join("\n");
     assert!(!shown.is_empty() && !shown.contains("c2VjcmV0"), "{shown}");
 }
+
+const MANY: &str = "
+        provider = 'mian'
+        retries = 3
+
+        [providers.main]
+        type = 'cached'
+        provider = 'both'
+        max_age = '5m'
+        soft_agee = '1m'
+
+        [providers.both]
+        type = 'any-of'
+        members = ['near', 'far', 'further']
+        min = 4
+        deadline = '0s'
+
+        [providers.near]
+        type = 'guarded'
+        provider = 'files'
+        attempts = 0
+        breaker = { failure_percent = 200, windw = '3s' }
+
+        [providers.far]
+        type = 'nowhere'
+
+        [providers.files]
+        type = 'key-file'
+        paths = ['a.key', 'b.key', 'a.key']
+    ";
