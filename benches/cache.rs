@@ -9,32 +9,15 @@ use kuvert::{
     blocking::block_on,
     provider::{CacheOptions, Cached, KeyProvider, MemoryProvider, WrapContext},
 };
-use support::{
-    Bench, Line,
-    bare::{self, BareKey},
-    data,
-};
+use support::{Bench, Line};
 
 fn main() {
     let mut bench = Bench::from_args();
-    yardstick(&mut bench);
+    bench.yardstick();
     let setting = Setting::new();
     hits(&mut bench, &setting);
     two_threads(&mut bench, &setting);
     bench.finish();
-}
-
-/// What the absolute targets are scaled by, measured beside them: they are meant for a machine where this takes at most
-/// 200 ns.
-fn yardstick(bench: &mut Bench) {
-    let key = BareKey::new(&[7; 32]);
-    let plaintext = data(1024);
-    let mut sealed = vec![0; 1024 + 16];
-    let mut number = 0;
-    bench.alone(Line::cpu("bare-seal-1kib", 1024), || {
-        number += 1;
-        key.seal_to(&bare::nonce(number), &[], black_box(&plaintext), &mut sealed);
-    });
 }
 
 /// Into a key that is there; as a new key; and as the trait gives it, which boxes a future.

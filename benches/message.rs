@@ -10,30 +10,18 @@ use kuvert::{
 };
 use support::{
     Bench, Line,
-    bare::{self, BareKey, SEALED},
+    bare::{self, SEALED},
     data, fast_directory,
     known_key::KnownKey,
 };
 
 fn main() {
     let mut bench = Bench::from_args();
-    yardstick(&mut bench);
+    bench.yardstick();
     whole_messages(&mut bench);
     headers(&mut bench);
     ranges(&mut bench);
     bench.finish();
-}
-
-/// What the absolute targets are scaled by: they are meant for a machine where this takes at most 200 ns.
-fn yardstick(bench: &mut Bench) {
-    let key = BareKey::new(&[7; 32]);
-    let plaintext = data(1024);
-    let mut sealed = vec![0; 1024 + 16];
-    let mut number = 0;
-    bench.alone(Line::cpu("bare-seal-1kib", 1024), || {
-        number += 1;
-        key.seal_to(&bare::nonce(number), &[], black_box(&plaintext), &mut sealed);
-    });
 }
 
 /// The fixed cost: data key, wrap, derivations, header, one short chunk; and the reverse.

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("both keys:       {} bytes", Kuvert::from_arc(both.clone()).open(&message, &context)?.len());
     for (who, alone) in [("the cloud alone", cloud.clone() as Arc<dyn KeyProvider>), ("you alone", own)] {
-        let error = Kuvert::from_arc(alone).open(&message, &context).unwrap_err();
+        let error = Kuvert::from_arc(alone).open(&message, &context).expect_err("a key alone opens nothing");
         println!("{who}: {error}");
         assert_eq!(error.category(), Category::KeyUnavailable);
     }

@@ -50,7 +50,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     // Somebody takes the right to use frankfurt's key away. That is no outage, and paris is no way around it.
     frankfurt.set(Some(ProviderErrorKind::AccessDenied));
-    let error = Kuvert::from_arc(fresh(&frankfurt, &paris)?).open(&mended, &context).await.unwrap_err();
+    let error = Kuvert::from_arc(fresh(&frankfurt, &paris)?)
+        .open(&mended, &context)
+        .await
+        .expect_err("a denial is not worked around");
     println!("access to frankfurt is denied: {error}");
     assert_eq!(error.category(), kuvert::Category::KeyUnavailable);
     Ok(())

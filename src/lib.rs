@@ -47,6 +47,7 @@
 //! | other recipients for what is sealed already | [`OpenHandle::rewrap_to`] and [`Rewrap`] |
 //! | what a message says about itself, without a key | [`MessageStart::header`] |
 //! | keys in a service of your own | [`provider::KeyProvider`] |
+//! | providers and policies in a configuration file | `config::Config` (feature `serde`) |
 //!
 //! Every failure has a [`Category`], which says what to do about it.
 //!
@@ -56,10 +57,10 @@
 //! |---|:--:|---|
 //! | `aws-lc` | yes | the crypto backend aws-lc-rs |
 //! | `ring`, `portable` | | other crypto backends, for where that one does not build; the bytes are the same. With several on, aws-lc is used, then ring |
-//! | `serde` | | options that a configuration file can hold |
+//! | `serde` | | `config`: key providers from a configuration file; options that such a file can hold |
 //! | `tokio` | | readers, writers and streams for tokio: `AsyncSealWriter`, `AsyncOpenReader`, `AsyncSeekReader`, `SealStream`, `OpenStream` in [`io`]. Traits only, no runtime |
 //! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
-//! | `cli` | | the program `kuvert` |
+//! | `cli` | | the program `kuvert`; with `https` also for keys in AWS KMS |
 //! | `tracing` | | [`observe`]'s events as `tracing` events |
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
 //! | `https` | | a ready client for it |
@@ -75,7 +76,7 @@
 //! # The manual
 //!
 //! [Format](manual::format) · [threat model](manual::threats) · [design](manual::design) ·
-//! [operations](manual::operations) · [erasure](manual::erasure) · [promises](manual::promises) ·
+//! [operations](manual::operations) · [configuration](manual::configuration) · [erasure](manual::erasure) · [promises](manual::promises) ·
 //! [performance](manual::performance)
 //!
 //! # Words
@@ -111,6 +112,8 @@ mod sync;
 
 pub mod blocking;
 pub mod clock;
+#[cfg(feature = "serde")]
+pub mod config;
 pub mod io;
 pub mod limits;
 pub mod manual;

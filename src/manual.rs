@@ -7,11 +7,15 @@
 //! | what every byte means, well enough to write another reader | [`format`](mod@self::format) |
 //! | what is protected against whom, and what is not | [`threats`] |
 //! | why it is built this way, and what was rejected | [`design`] |
+//! | how a file describes key providers and policies: every key, its unit, default and limit | [`configuration`] |
 //! | how to run it: keys, nightly backups, restores, exit statuses | [`operations`] |
 //! | what this release does for erasing a person's data | [`erasure`] |
 //! | which sentence of a security policy is kept by what, and shown by which test | [`promises`] |
 //! | how fast it is, and how that was measured | [`performance`] |
 //! | what a fuzzer threw at it, and what came of that | [`fuzzing`] |
+
+#[doc = include_str!("manual/configuration.md")]
+pub mod configuration {}
 
 #[doc = include_str!("manual/design.md")]
 pub mod design {}

@@ -310,3 +310,38 @@ fn a_child_has_a_cache_of_its_own() {
     });
     assert!(told.iter().all(|told| told == &[1, 0, 1, 1]), "{told:?}");
 }
+
+/// The thread on which calls run does not exist in the child, and locks that it held would stay locked.
+#[cfg(feature = "aws-kms")]
+#[test]
+fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
+    use kuvert::{ProviderErrorKind, provider::aws_kms::AwsKmsProvider};
+    let provider = || {
+        // Without credentials: every call comes as far as the thread, and no further.
+        let client = aws_sdk_kms::Config::builder()
+            .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+            .region(aws_sdk_kms::config::Region::new("eu-central-1"))
+            .build();
+        let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234";
+        let builder = AwsKmsProvider::builder().with_client(aws_sdk_kms::Client::from_conf(client));
+        builder.with_sealing_key(arn).build().unwrap()
+    };
+    let says = |provider: &AwsKmsProvider| {
+        let context = WrapContext::new([0; 12], []);
+        let error = block_on(provider.generate_data_key(&context)).unwrap().unwrap_err();
+        assert_eq!(error.kind(), ProviderErrorKind::Misconfigured);
+        error.to_string()
+    };
+    let used = provider();
+    assert!(says(&used).contains("no source of AWS credentials"));
+    let told = in_child(|| {
+        let of_parent = says(&used);
+        drop(used.clone());
+        [of_parent, says(&provider())].join("|").into_bytes()
+    });
+    let told = String::from_utf8(told).unwrap();
+    let (of_parent, of_child) = told.split_once('|').unwrap();
+    assert!(of_parent.contains("forked") && of_child.contains("no source of AWS credentials"), "{told}");
+    // The child left the parent's thread alone.
+    assert!(says(&used).contains("no source of AWS credentials"));
+}

@@ -13,6 +13,8 @@
     reason = "a body that cannot go on must panic: that is a finding; and each includer uses a part"
 )]
 
+#[cfg(feature = "serde")]
+pub mod config;
 pub mod context;
 pub mod edits;
 pub mod fixtures;
@@ -30,7 +32,9 @@ pub mod stream_ops;
 pub type Body = fn(&[u8]);
 
 /// Every body by the name of its target. `differential` is not here: its body needs the crypto floor's insides.
-pub const BODIES: [(&str, Body); 8] = [
+pub const BODIES: &[(&str, Body)] = &[
+    #[cfg(feature = "serde")]
+    ("config", config::run),
     ("context", context::run),
     ("header", header::run),
     ("key_file", key_file::run),

@@ -12,16 +12,24 @@ use aws_lc_rs::rsa::{OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPublicEncrypting
 
 use super::AuthFailed;
 
-/// A public key of 2048 to 8192 bits.
+/// A public key of 2048 to 8192 bits, a multiple of 64, since a wrap has a multiple of 8 bytes.
 pub(crate) struct PublicKey(OaepPublicEncryptingKey);
 
 impl PublicKey {
     /// From a SubjectPublicKeyInfo in DER. Says what is wrong with it otherwise.
     pub(crate) fn from_spki(der: &[u8]) -> Result<Self, &'static str> {
-        let key = PublicEncryptingKey::from_der(der)
-            .map_err(|_| "it is not the SubjectPublicKeyInfo (DER) of an RSA key")?;
+        const NO_KEY: &str = "it is not the SubjectPublicKeyInfo (DER) of an RSA key";
+        // aws-lc ignores what follows the key. Every key of use is longer than 255 bytes, and so has this form of length.
+        let is_whole = matches!(der, [0x30, 0x82, high, low, rest @ ..]
+            if rest.len() == usize::from(u16::from_be_bytes([*high, *low])));
+        if !is_whole {
+            return Err(NO_KEY);
+        }
+        let key = PublicEncryptingKey::from_der(der).map_err(|_| NO_KEY)?;
         let key = OaepPublicEncryptingKey::new(key).map_err(|_| "the RSA key is not usable for OAEP")?;
+        // fmt: Z-5
         match key.key_size_bits() {
+            bits if bits % 64 != 0 => Err("the RSA key's bits are no multiple of 64"),
             2048..=8192 => Ok(Self(key)),
             _ => Err("the RSA key has fewer than 2048 or more than 8192 bits"),
         }
@@ -121,8 +129,82 @@ mod tests {
         for wrap in [one, other] {
             assert_eq!(private.decrypt(&OAEP_SHA256_MGF1SHA256, &wrap, &mut out, None).unwrap(), [7; 32]);
         }
-        PublicKey::from_spki(&spki.as_ref()[1..]).unwrap_err();
-        PublicKey::from_spki(b"").unwrap_err();
+    }
+
+    /// A SubjectPublicKeyInfo of these numbers, in DER.
+    fn spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+        let tagged = |tag: u8, content: &[u8]| {
+            let len = u16::try_from(content.len()).unwrap().to_be_bytes();
+            let len: &[u8] = match content.len() {
+                0..128 => &len[1..],
+                128..256 => &[0x81, len[1]],
+                _ => &[0x82, len[0], len[1]],
+            };
+            [&[tag], len, content].concat()
+        };
+        let integer = |number: &[u8]| tagged(2, &[&[0; 1][..usize::from(number[0] >> 7)], number].concat());
+        let key = tagged(0x30, &[integer(modulus), integer(exponent)].concat());
+        let algorithm = tagged(0x30, b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00");
+        tagged(0x30, &[algorithm, tagged(3, &[&[0], &key[..]].concat())].concat())
+    }
+
+    fn modulus(bytes: usize) -> Vec<u8> {
+        let mut modulus = vec![0xa5; bytes];
+        (modulus[0], modulus[bytes - 1]) = (0xc1, 0x0b);
+        modulus
+    }
+
+    const F4: &[u8] = &[1, 0, 1];
+
+    #[test]
+    fn sizes_and_exponents_that_are_of_use() {
+        for bytes in [256, 384, 512, 1024] {
+            assert_eq!(PublicKey::from_spki(&spki(&modulus(bytes), F4)).unwrap().wrap_len(), bytes);
+        }
+        // Too short, too long, and a wrap of a length that no recipient can have.
+        for bytes in [128, 255, 257, 260, 1032] {
+            PublicKey::from_spki(&spki(&modulus(bytes), F4)).unwrap_err();
+        }
+        // With the exponent 1 the wrap would be the padded key itself; an even one has no inverse.
+        for exponent in [&[0][..], &[1], &[2], &[1, 0, 0]] {
+            PublicKey::from_spki(&spki(&modulus(256), exponent)).unwrap_err();
+        }
+        // An even modulus is no product of two primes.
+        let even = [&modulus(256)[..255], &[0x0a]].concat();
+        PublicKey::from_spki(&spki(&even, F4)).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let good = spki(&modulus(256), F4);
+        PublicKey::from_spki(&good).unwrap();
+        for bad in [&b""[..], &good[1..], &good[..good.len() - 1], &[&good[..], &[0]].concat()] {
+            PublicKey::from_spki(bad).unwrap_err();
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn odd_der_is_refused_or_wraps_and_never_panics(
+            edits in proptest::collection::vec((0..294_usize, proptest::num::u8::ANY), 1..4),
+            len in 0..300_usize,
+        ) {
+            let mut der = spki(&modulus(256), F4);
+            for (at, byte) in edits {
+                let at = at % der.len();
+                der[at] = byte;
+            }
+            der.resize(len.max(250), 0);
+            if let Ok(key) = PublicKey::from_spki(&der) {
+                let fits = key.wrap(&[7; 32]).is_ok_and(|wrap| wrap.len() == key.wrap_len() && wrap.len() % 8 == 0);
+                proptest::prop_assert!(fits);
+            }
+        }
+
+        #[test]
+        fn noise_is_refused(der in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
+            proptest::prop_assert!(PublicKey::from_spki(&der).is_err());
+        }
     }
 
     #[cfg(feature = "pkcs11")]

@@ -134,6 +134,15 @@ impl Recipient {
         &self.wrap
     }
 
+    /// The shares of an all-of, each a recipient of its own, all of which are needed; none of anything else.
+    #[must_use]
+    pub fn claimed_shares(&self) -> Vec<Self> {
+        if self.recipient_type != RecipientType::ALL_OF {
+            return Vec::new();
+        }
+        all_of::parse(&self.wrap).map(|wrap| wrap.shares).unwrap_or_default()
+    }
+
     /// Which type of recipient a [pending](RecipientType::PENDING) one stands for.
     #[must_use]
     pub fn pending_for(&self) -> Option<RecipientType> {
@@ -149,6 +158,11 @@ impl Recipient {
             RecipientType::PARENT_KEY | RecipientType::ALL_OF => true,
             _ => !self.id.is_empty() && std::str::from_utf8(&self.id).is_ok(),
         }
+    }
+
+    /// Whether a key service that was given pairs of the context made it, which cannot tell a wrong pair from damage.
+    pub(crate) fn tells_pairs(&self) -> bool {
+        self.recipient_type == RecipientType::AWS_KMS && self.params != [0]
     }
 
     /// Bytes of this recipient as a stanza.

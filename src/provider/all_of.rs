@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext};
+use super::{Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, describe::is_one_key};
 use crate::{
     crypto::{key_wrap, random},
     error::{ProviderError, ProviderErrorKind},
@@ -65,7 +65,7 @@ impl AllOf {
     /// # Errors
     ///
     /// [`ProviderErrorKind::Misconfigured`] for fewer than two members or more than eight, and for two that hold the
-    /// same key, whose custodian would hold two shares.
+    /// same key, or two regions' copies of one multi-Region key, whose custodian would hold two shares.
     pub fn new(members: impl IntoIterator<Item = Arc<dyn KeyProvider>>) -> Result<Self, ProviderError> {
         let members: Vec<_> = members.into_iter().collect();
         if !(MIN_SHARES..=MAX_SHARES).contains(&members.len()) {
@@ -115,7 +115,7 @@ impl AllOf {
         for wrap in wraps {
             let share = the_only_one(wrap.map_err(from_member)?)?;
             let is_same = |other: &&Recipient| {
-                other.recipient_type() == share.recipient_type() && other.id() == share.id()
+                is_one_key((other.recipient_type(), other.id()), (share.recipient_type(), share.id()))
             };
             if wrapped.iter().find(is_same).is_some() {
                 return Err(misconfigured("two members of an all-of seal with the same key")
@@ -135,7 +135,7 @@ impl AllOf {
     ) -> Result<Option<Vec<DataKey>>, ProviderError> {
         let calls = holders.iter().zip(shares);
         let answers = join::all(calls.map(|(member, share)| member.unwrap_data_key(share, context))).await;
-        let (mut keys, mut rejected) = (Vec::with_capacity(shares.len()), None);
+        let (mut keys, mut rejected) = (Vec::with_capacity(shares.len()), None::<(bool, ProviderError)>);
         for (answer, share) in answers.into_iter().zip(shares) {
             match answer {
                 Ok(Some(key)) => keys.push(key),
@@ -148,11 +148,15 @@ impl AllOf {
                     if kind != ProviderErrorKind::Rejected {
                         return Err(error);
                     }
-                    rejected = rejected.or(Some(error));
+                    // One that may be a matter of the context before one that is not.
+                    let tells = share.tells_pairs();
+                    if rejected.as_ref().is_none_or(|(told, _)| tells && !told) {
+                        rejected = Some((tells, error));
+                    }
                 }
             }
         }
-        rejected.map_or(Ok(Some(keys)), Err)
+        rejected.map_or(Ok(Some(keys)), |(_, error)| Err(error))
     }
 }
 
@@ -238,7 +242,7 @@ fn the_only_one(wraps: Vec<Recipient>) -> Result<Recipient, ProviderError> {
 }
 
 fn is_same_key(one: &KeyInfo, other: &KeyInfo) -> bool {
-    one.recipient_type == other.recipient_type && one.id == other.id
+    is_one_key((one.recipient_type, one.id.as_bytes()), (other.recipient_type, other.id.as_bytes()))
 }
 
 /// A member's failure, as that of the whole: of the same kind, with the member's own behind it.

@@ -43,15 +43,17 @@ use crate::{
 /// # Opening
 ///
 /// Only members that hold the key of one of the message's recipients are asked: in the order in which they were given,
-/// so put the nearest first; those that lately failed or were slow come last, and one call every five seconds tries them
-/// again. The next member is asked when one is unavailable, throttled or late, or refuses the wrap; and beside one
+/// so put the nearest first; those that lately failed, or were slow three times in a row, come last, and one call every
+/// five seconds tries them again. The next member is asked when one is unavailable, throttled or late, or refuses the wrap; and beside one
 /// that takes longer than usual ([`Hedge`]). **A member that denies access, or whose key is disabled, about to be deleted
 /// or gone, ends the search**: somebody may have cut it off on purpose, and then the way around it must be a
 /// decision, too ([`with_fail_over_on_denial`](Self::with_fail_over_on_denial)).
 ///
 /// # Security
 ///
-/// The weakest member decides: whoever gets at one of the keys opens everything.
+/// The weakest member decides: whoever gets at one of the keys opens everything. That a denial ends the search is a
+/// safeguard against surprises and no boundary: a member that is slow or cannot be reached has no say, and the next one is
+/// asked. To cut somebody off for good, take the right away at every member.
 ///
 /// # Examples
 ///
@@ -198,7 +200,7 @@ impl AnyOf {
             .answers(&*self.clock, |at, answer| self.noted(at, answer.as_ref().err()))
             .await;
         let (mut recipients, mut failures, mut good) = (Vec::new(), Vec::new(), 0);
-        for (member, answer) in self.members.iter().zip(answers) {
+        for (at, (member, answer)) in self.members.iter().zip(answers).enumerate() {
             let failure = match answer {
                 Some(Ok(wraps)) if wraps.is_empty() => {
                     misconfigured("a member of an any-of wrapped for nobody")
@@ -209,7 +211,10 @@ impl AnyOf {
                     continue;
                 }
                 Some(Err(error)) => error,
-                None => seal::timeout(&*member.provider),
+                None => {
+                    self.was_slow(at);
+                    seal::timeout(&*member.provider)
+                }
             };
             if min < self.members.len() && seal::may_be_missing(failure.kind()) {
                 recipients.extend(seal::pending(&*member.provider)?);
@@ -244,8 +249,9 @@ impl AnyOf {
         }
     }
 
+    /// It was left behind for others that were faster.
     fn was_slow(&self, member: usize) {
-        if self.members[member].standing.failed(ProviderErrorKind::Timeout, self.clock.now()) {
+        if self.members[member].standing.was_slow(self.clock.now()) {
             self.tell_health(member, Outcome::Failed(ProviderErrorKind::Timeout));
         }
     }
@@ -322,7 +328,12 @@ impl KeyProvider for AnyOf {
         let AnyOfOptions { deadline, grace, .. } = self.options;
         let all = self.members.len();
         let gathering = Gathering::new(calls, 0, &*self.clock, deadline, grace.max(deadline));
-        let answers = gathering.answers(&*self.clock, |_, _| ()).await;
+        // A readiness check that is made anyway also finds out who works again.
+        let noted = |at, answer: &Result<Health, ProviderError>| match answer {
+            Ok(health) if !health.is_good() => {}
+            answer => self.noted(at, answer.as_ref().err()),
+        };
+        let answers = gathering.answers(&*self.clock, noted).await;
         let (mut health, mut failures) = (Health::good(), Vec::new());
         for (member, answer) in self.members.iter().zip(answers) {
             match answer.unwrap_or_else(|| Err(seal::timeout(&*member.provider))) {

@@ -7,6 +7,7 @@
 mod builder;
 mod calls;
 mod client;
+mod connection;
 mod context;
 mod custodian;
 mod failure;
@@ -14,6 +15,7 @@ mod options;
 mod probe;
 mod runtime;
 mod state;
+mod trip;
 
 use std::{collections::HashMap, fmt, future::Future, sync::Arc};
 
@@ -30,9 +32,9 @@ pub use self::options::{AwsKmsOptions, AwsKmsRole};
 use self::calls::{Key, SecretBytes};
 use self::context::{Names, Pairs};
 use self::runtime::Calls;
+use self::trip::Trip;
 use super::arn::KeyArn;
 use super::{GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext};
-use crate::clock::Clock;
 use crate::crypto::{kdf, random};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::format::stanza::{Recipient, RecipientType};
@@ -42,8 +44,10 @@ use crate::{join, limits::MAX_WRAP_LEN};
 /// Seals with one key in AWS KMS and opens with those on a list.
 ///
 /// Takes ready [`aws_sdk_kms::Client`]s, one a region; feature `https` brings `client_for`, which builds one with time
-/// limits that fit. Credentials, endpoints and retries are the clients' own. The provider adds a deadline of its own
-/// and never retries.
+/// limits that fit. Credentials, endpoints and retries are the clients' own (see
+/// [`with_client_retries`](AwsKmsBuilder::with_client_retries)). The provider adds a deadline of its own and repeats a
+/// call in one case only: once, with credentials that are fetched anew, when the service calls those that it got expired
+/// or unknown, or says that the time of the signature is wrong; at most every 10 s.
 ///
 /// Works with and without a tokio runtime. Within a multi-threaded one, which must have its timers and sockets
 /// enabled, calls run in the caller's task; everywhere else on one thread that the provider starts with its first
@@ -96,7 +100,6 @@ struct Shared {
     probe_context: Option<HashMap<String, String>>,
     role: AwsKmsRole,
     mixes: bool,
-    clock: Arc<dyn Clock>,
     calls: Calls,
 }
 
@@ -143,12 +146,16 @@ impl AwsKmsProvider {
     }
 
     /// Runs a call about `key` under the deadline.
-    async fn call<T: Send + 'static>(
+    async fn call<T: Send + 'static, C>(
         &self,
         key: &Key,
-        call: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
-    ) -> Result<T, ProviderError> {
-        let answer = self.shared.calls.run(key.arn.region(), call).await;
+        call: impl FnOnce(Trip) -> C + Send,
+    ) -> Result<T, ProviderError>
+    where
+        C: Future<Output = Result<T, ProviderError>> + Send + 'static,
+    {
+        let trip = self.shared.calls.trip();
+        let answer = self.shared.calls.run(key.arn.region(), &trip, call(trip.clone())).await;
         answer.map_err(|error| match error.key_id() {
             Some(_) => error,
             None => error.with_key_id(key.arn.as_str()),
@@ -180,8 +187,9 @@ impl KeyProvider for AwsKmsProvider {
         }
         let pairs = self.sealing_pairs(context)?;
         let bytes = SecretBytes::copy_of(data_key);
-        let (own, clock) = (Arc::clone(key), Arc::clone(&self.shared.clock));
-        let wrap = self.call(key, async move { own.encrypt(bytes, pairs, &*clock).await }).await?;
+        let own = Arc::clone(key);
+        let call = |trip| async move { own.encrypt(bytes, pairs, &trip).await };
+        let wrap = self.call(key, call).await?;
         Ok(vec![self.recipient(key, wrap)])
     }
 
@@ -195,12 +203,12 @@ impl KeyProvider for AwsKmsProvider {
         }
         let key = self.sealing_key()?;
         let pairs = self.sealing_pairs(context)?;
-        let (called, clock) = (Arc::clone(key), Arc::clone(&self.shared.clock));
+        let called = Arc::clone(key);
         // Both calls under one deadline.
-        let both = async move {
-            let theirs = called.generate(pairs.clone(), &*clock).await?;
+        let both = |trip| async move {
+            let theirs = called.generate(pairs.clone(), &trip).await?;
             let mixed = mix(&own, &theirs);
-            let wrap = called.encrypt(SecretBytes::copy_of(&mixed), pairs, &*clock).await?;
+            let wrap = called.encrypt(SecretBytes::copy_of(&mixed), pairs, &trip).await?;
             Ok((mixed, wrap))
         };
         let (mixed, wrap) = self.call(key, both).await?;
@@ -230,8 +238,8 @@ impl KeyProvider for AwsKmsProvider {
         if wrap.is_empty() || wrap.len() > MAX_WRAP_LEN {
             return Err(key.error(ProviderErrorKind::Rejected, "the wrap has an impossible length"));
         }
-        let (called, clock) = (Arc::clone(key), Arc::clone(&self.shared.clock));
-        let call = async move { called.decrypt(wrap, pairs, &*clock).await };
+        let called = Arc::clone(key);
+        let call = |trip| async move { called.decrypt(wrap, pairs, &trip).await };
         self.call(key, call).await.map(Some)
     }
 
@@ -239,8 +247,8 @@ impl KeyProvider for AwsKmsProvider {
     /// calls cost as much as others.
     async fn check(&self) -> Result<Health, ProviderError> {
         let probes = self.shared.keys.iter().map(|key| {
-            let (pairs, clock) = (self.shared.probe_context.clone(), Arc::clone(&self.shared.clock));
-            self.call(key, probe::probe(Arc::clone(key), pairs, clock))
+            let pairs = self.shared.probe_context.clone();
+            self.call(key, |trip| probe::probe(Arc::clone(key), pairs, trip))
         });
         let answers = join::all(probes).await;
         let works = answers.iter().any(Result::is_ok);
@@ -257,11 +265,11 @@ impl KeyProvider for AwsKmsProvider {
             .with_unwrap(self.shared.role != AwsKmsRole::SealOnly)
             .with_key_destruction(true);
         self.shared.keys.iter().fold(info, |info, key| {
-            let recipient_type = match key.public {
-                Some(_) => RecipientType::AWS_KMS_RSA,
-                None => RecipientType::AWS_KMS,
+            let (recipient_type, params) = match key.public {
+                Some(_) => (RecipientType::AWS_KMS_RSA, Vec::new()),
+                None => (RecipientType::AWS_KMS, self.shared.names.params()),
             };
-            let described = KeyInfo::new(recipient_type, key.arn.as_str());
+            let described = KeyInfo::new(recipient_type, key.arn.as_str()).with_params(params);
             info.with_key(described.with_region(key.arn.region()).with_sealing(key.seals))
         })
     }

@@ -4,6 +4,7 @@
 //! waits is decided by the slot machine of floor 3. Section "Caching data keys" of the
 //! [operations manual](crate::manual::operations).
 
+mod denials;
 mod entry;
 mod events;
 mod fingerprint;
@@ -204,15 +205,23 @@ impl Cached {
         self.state().stats()
     }
 
-    /// Wipes, from time to time, what is past its age and was asked for by nobody since. Never ends; for a task of the
-    /// caller's, if it wants one. Nothing depends on it but how long such keys lie in memory.
+    /// Wipes, from time to time, what is past its age and was asked for by nobody since, and keeps the
+    /// [stock](CacheOptions::stock) full. Never ends; for a task of the caller's, if it wants one. Without it, such keys lie in
+    /// memory for longer, and the stock is filled by those who seal.
+    ///
+    /// The stock costs calls: one after the other, at most [`max_keys`](StockOptions::max_keys) for each context in half of
+    /// the stock's age, and only for contexts for which somebody sealed within that age. The first failure ends a round; the
+    /// next is a tenth of the shorter age later, a minute at most.
     pub async fn maintain(&self) {
-        let pause = (self.options.max_age / 10).clamp(Duration::from_millis(100), Duration::from_secs(60));
+        let stock_age = self.options.stock.as_ref().map_or(Duration::MAX, |stock| stock.max_age);
+        let shorter = self.options.max_age.min(stock_age);
+        let pause = (shorter / 10).clamp(Duration::from_millis(100), Duration::from_secs(60));
         loop {
             self.time.clock().sleep(pause).await;
             let (state, now) = (self.state(), self.time.millis());
             state.table().tidy_all(now, &state.lanes);
             state.stock().tidy(now);
+            self.refill().await;
         }
     }
 

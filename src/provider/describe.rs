@@ -2,6 +2,7 @@
 //!
 //! Nothing here may hold a secret: it is meant for logs and status pages.
 
+use super::arn::KeyArn;
 use crate::error::ProviderError;
 use crate::format::stanza::{Recipient, RecipientType};
 
@@ -94,9 +95,9 @@ impl KeyInfo {
         self
     }
 
-    /// Whether a recipient names this key, by its type and id.
+    /// Whether a recipient names this key, by its type and id, or another region's copy of it.
     pub(super) fn names(&self, recipient: &Recipient) -> bool {
-        self.recipient_type == recipient.recipient_type() && self.id.as_bytes() == recipient.id()
+        is_one_key((self.recipient_type, self.id.as_bytes()), (recipient.recipient_type(), recipient.id()))
     }
 
     /// Says whether new data keys are wrapped under it.
@@ -105,6 +106,23 @@ impl KeyInfo {
         self.seals = seals;
         self
     }
+}
+
+/// Whether two names are of one key: the same, or of two copies of one multi-Region key of AWS KMS, each of which opens
+/// what the other has wrapped.
+pub(super) fn is_one_key(one: (RecipientType, &[u8]), other: (RecipientType, &[u8])) -> bool {
+    one.0 == other.0 && (one.1 == other.1 || is_aws(one.0) && are_replicas(one.1, other.1))
+}
+
+pub(super) const fn is_aws(recipient_type: RecipientType) -> bool {
+    matches!(recipient_type, RecipientType::AWS_KMS | RecipientType::AWS_KMS_RSA)
+}
+
+fn are_replicas(one: &[u8], other: &[u8]) -> bool {
+    let parse = |id| KeyArn::parse(std::str::from_utf8(id).ok()?).ok().filter(KeyArn::is_multi_region);
+    let (Some(one), Some(other)) = (parse(one), parse(other)) else { return false };
+    let parts = |arn: &KeyArn| [arn.partition(), arn.account(), arn.key_id()].map(ToOwned::to_owned);
+    parts(&one) == parts(&other)
 }
 
 /// The answer of a provider that works, if perhaps not with all of its keys.
@@ -141,5 +159,34 @@ impl Health {
     #[must_use]
     pub fn problems(&self) -> &[ProviderError] {
         &self.problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_multi_region_key_are_one_key_and_nothing_else_is() {
+        let arn = |region: &str, account: &str, id: &str| format!("arn:aws:kms:{region}:{account}:key/{id}");
+        let mrk = "mrk-1234abcd12ab34cd56ef1234567890ab";
+        let own = arn("eu-central-1", "111122223333", mrk);
+        let key = KeyInfo::new(RecipientType::AWS_KMS, own.as_str());
+        let names = |of, id: &str| key.names(&Recipient::new(of, id, [0], [1; 184]));
+        assert!(names(RecipientType::AWS_KMS, &own));
+        assert!(names(RecipientType::AWS_KMS, &arn("eu-west-1", "111122223333", mrk)));
+        for other in [
+            arn("eu-west-1", "999922223333", mrk),
+            arn("eu-west-1", "111122223333", "mrk-5234abcd12ab34cd56ef1234567890ab"),
+            arn("eu-west-1", "111122223333", mrk).replace("aws", "aws-eusc"),
+            "k".to_owned(),
+        ] {
+            assert!(!names(RecipientType::AWS_KMS, &other), "{other}");
+        }
+        assert!(!names(RecipientType::AWS_KMS_RSA, &own) && !names(RecipientType::AES_KWP, &own));
+        let single = "1234abcd-12ab-34cd-56ef-1234567890ab";
+        let ids = ["eu-central-1", "eu-west-1"].map(|region| arn(region, "111122223333", single));
+        let [one, other] = ids.each_ref().map(|id| (RecipientType::AWS_KMS, id.as_bytes()));
+        assert!(is_one_key(one, one) && !is_one_key(one, other));
     }
 }

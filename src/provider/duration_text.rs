@@ -1,7 +1,7 @@
 //! Durations as a configuration file has them: `"250ms"`, `"3s"`, `"15m"`, `"12h"`, `"2d"`.
 //!
-//! Knows nothing but text and time; for `#[serde(with = "…")]` at the fields of option structs. Section
-//! "Configuration" of the [operations manual](crate::manual::operations).
+//! Knows nothing but text and time; for `#[serde(with = "…")]` at the fields of option structs. Page
+//! [configuration](crate::manual::configuration).
 
 use std::{fmt, time::Duration};
 
@@ -78,7 +78,7 @@ fn from_text(text: &str) -> Option<Duration> {
 }
 
 /// In the largest unit that says it exactly. Above the 584 years that a configuration can say: those.
-fn to_text(duration: Duration) -> String {
+pub(crate) fn to_text(duration: Duration) -> String {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let fits = |(_, unit): &&(&str, u64)| nanos != 0 && nanos % unit == 0;
     let (name, unit) = UNITS.iter().rev().find(fits).unwrap_or(&("s", 1_000_000_000));

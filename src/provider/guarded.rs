@@ -20,10 +20,10 @@ use std::{
 use async_trait::async_trait;
 
 pub use self::breaker::BreakerState;
+pub(super) use self::jitter::Jitter;
 pub use self::options::{BreakerOptions, GuardedOptions};
 use self::{
     breaker::{Breaker, Change},
-    jitter::Jitter,
     line::Line,
 };
 use super::{
@@ -48,7 +48,9 @@ use crate::{
 ///   [`ProviderErrorKind::Timeout`].
 /// * **Calls at once**: the others wait in line, first come first served, at most [`GuardedOptions::max_wait`], and
 ///   then are [`ProviderErrorKind::Throttled`]. A service that throttles is given half as many calls at once, at most
-///   once a second, and one more after each round of successes.
+///   once a second, and one more after each round of successes. After four throttled calls in a row it is called by one
+///   caller at a time, after a pause of twice the [back-off](GuardedOptions::back_off) and then four times, until it
+///   answers something else.
 /// * **Retries**: throttling, unavailability and timeouts only, after a random wait, and at most 10 for 100 calls, so that
 ///   a service that is ill is not finished off. A denied call, a disabled key, a refused wrap are never tried again.
 /// * **Breaker**: opens when half of at least 10 calls in 10 seconds found the service unavailable or timed out. While
@@ -187,10 +189,19 @@ impl Guarded {
         if self.breaker.state(self.clock.now()) == BreakerState::Open {
             return Err(self.is_open());
         }
+        self.line.settle(self.clock.now());
         let wait = self.options.max_wait.min(self.left(begun));
         let place = within(&*self.clock, wait, self.line.ticket()).await.ok_or_else(|| {
             self.error(ProviderErrorKind::Throttled, "not called: too many calls wait in line already")
         })?;
+        // One at a time while it throttles, and not at once.
+        if let Some(back_offs) = self.line.pause() {
+            let pause = self.jitter.around(self.options.back_off.saturating_mul(back_offs));
+            self.clock.sleep(pause.min(self.left(begun))).await;
+        }
+        if self.left(begun).is_zero() {
+            return Err(self.error(ProviderErrorKind::Timeout, "not called: no time was left"));
+        }
         let pass = self.breaker.pass(self.clock.now()).map_err(|_| self.is_open())?;
         let answer = within(&*self.clock, self.left(begun), call()).await;
         let now = self.clock.now();
@@ -205,7 +216,8 @@ impl Guarded {
         match failure {
             None => self.line.went_well(),
             Some(ProviderErrorKind::Throttled) => self.line.throttled(now),
-            Some(_) => {}
+            Some(ProviderErrorKind::Timeout) => {}
+            Some(_) => self.line.answered(),
         }
         let is_down = failure
             .filter(|kind| matches!(kind, ProviderErrorKind::Unavailable | ProviderErrorKind::Timeout));
@@ -291,7 +303,8 @@ impl KeyProvider for Guarded {
             return self.inner.unwrap_data_key(recipient, context).await;
         }
         let call = || self.inner.unwrap_data_key(recipient, context);
-        self.guard(Operation::Unwrap, Some(recipient), call, Err).await
+        let failed = |error: ProviderError| Err(error.with_key_id(recipient.id_lossy()));
+        self.guard(Operation::Unwrap, Some(recipient), call, failed).await
     }
 
     async fn unwrap_any(
@@ -309,12 +322,11 @@ impl KeyProvider for Guarded {
         let call = || self.inner.unwrap_any(recipients, limit, context);
         let failed = |error: ProviderError| {
             let mut answers = UnwrapAnswers::new();
-            let (kind, provider) = (error.kind(), error.provider());
-            let mut first = Some(error);
+            let why = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             for place in ours.iter().take(limit) {
-                let error = first.take().unwrap_or_else(|| ProviderError::new(kind, provider));
-                let error = error.with_key_id(recipients[*place].id_lossy());
-                answers.push(*place, UnwrapAnswer::Failed(error));
+                let of_it = ProviderError::new(error.kind(), error.provider()).with_source(why.as_str());
+                let of_it = of_it.with_key_id(recipients[*place].id_lossy());
+                answers.push(*place, UnwrapAnswer::Failed(of_it));
             }
             answers
         };

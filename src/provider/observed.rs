@@ -81,10 +81,15 @@ impl<P: KeyProvider> Observed<P> {
         if let Some(change) = self.health.see(seen, self.clock.now()) {
             let info = self.inner.describe();
             let mut event = Event::new(Operation::Health, info.provider);
-            let error = outcome.err();
-            let id = error.and_then(ProviderError::key_id);
-            let key = info.keys.iter().find(|key| id.is_some_and(|id| id == key.id));
-            (event.key_id, event.region) = (id, key.and_then(|key| key.region.as_deref()));
+            let id = outcome.err().and_then(ProviderError::key_id);
+            let key = match (id, &info.keys[..]) {
+                (Some(id), keys) => keys.iter().find(|key| id == key.id),
+                // Of several keys nobody knows which one works again.
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            event.key_id = id.or(key.map(|key| key.id.as_str()).filter(|id| !id.is_empty()));
+            event.region = key.and_then(|key| key.region.as_deref());
             (event.outcome, event.attempts) = (change, 0);
             self.observer.event(&event);
         }

@@ -4,6 +4,9 @@
 //! succeed, how long they take, and the calls that the regions get. The figures stand in section "When a key service is
 //! down" of the [operations manual](crate::manual::operations).
 
+mod cold;
+mod figures;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -12,9 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::figures::{at_most, ms, percent, seconds, stand_in_the_manual};
 use super::{
-    AnyOf, BreakerState, Guarded, GuardedOptions, KeyProvider, UnwrapAnswer,
-    testing::{Log, Region, Weather, context, run},
+    AnyOf, BreakerState, CacheOptions, Cached, Guarded, GuardedOptions, KeyProvider, MemoryProvider,
+    UnwrapAnswer,
+    testing::{Log, Region, Told, Weather, context, run},
 };
 use crate::{
     clock::{Clock as _, TestClock},
@@ -26,6 +31,8 @@ use crate::{
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+/// The longest that any open takes: that of the two together.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// One open: when it began, how long it took, and how it ended.
 type Opened = (Duration, Duration, Result<(), Option<Kind>>);
@@ -142,6 +149,7 @@ impl Rig {
             }
             running.retain_mut(|open| match open.as_mut().poll(&mut cx) {
                 std::task::Poll::Ready(opened) => {
+                    assert!(opened.1 <= DEADLINE, "{:?}", opened.1);
                     record.push(opened);
                     false
                 }
@@ -158,6 +166,7 @@ impl Rig {
 /// C1: throttling of 10, 50 and 100 of 100 calls.
 #[test]
 fn throttling_is_answered_with_hardly_a_call_more() {
+    let mut figures = Vec::new();
     for percent in [10, 50, 100] {
         let alone = rig();
         alone.near.set(Weather::Sometimes(percent, Kind::Throttled));
@@ -170,6 +179,9 @@ fn throttling_is_answered_with_hardly_a_call_more() {
             record.0.len()
         );
         assert!(record.kinds().iter().all(|kind| *kind == Kind::Throttled), "{:?}", record.kinds());
+        assert!(record.longest() <= 3 * SECOND, "{:?}", record.longest());
+        figures
+            .push(format!("{percent} %: {} calls", at_most(share(calls.saturating_sub(10), record.0.len()))));
         if percent == 10 {
             assert!(record.share_good() > 0.98, "{}", record.share_good());
         }
@@ -180,7 +192,30 @@ fn throttling_is_answered_with_hardly_a_call_more() {
         assert_eq!(record.good(), record.0.len(), "{percent} %");
         assert!(share(near, record.0.len()) <= 1.1 && share(far, record.0.len()) <= 1.1, "{near} {far}");
         assert!(record.longest() <= SECOND, "{:?}", record.longest());
+        figures.push(format!("{percent} %: longest {}", ms(record.longest())));
     }
+    stand_in_the_manual("C1", &figures);
+}
+
+/// C1: who has the key does not notice.
+#[test]
+fn keys_that_are_there_open_as_before_while_everything_is_throttled() {
+    let rig = rig();
+    let cache = Cached::from_arc(rig.guarded.clone(), CacheOptions::default());
+    let cache = cache.with_clock(Arc::new(rig.clock.clone()));
+    let near = [&rig.recipients[0]];
+    assert_eq!(run(&rig.clock, cache.unwrap_any(&near, 4, &context())).tried(), 1);
+    rig.near.set(Weather::Fails(Kind::Throttled));
+    rig.calls();
+    let record = rig.serve(&cache, 100, 60 * SECOND, |_| ());
+    // A list of two is another question, and goes on in vain; the one that was asked before is answered from here.
+    let (before, calls) = (rig.clock.now(), rig.calls().0);
+    assert!(record.good() == 0 && calls > 0);
+    for _ in 0..1000 {
+        let answers = run(&rig.clock, cache.unwrap_any(&near, 4, &context()));
+        assert!(matches!(answers.into_answers()[..], [(0, UnwrapAnswer::Key(_))]));
+    }
+    assert_eq!((rig.calls(), rig.clock.now()), ((0, 0), before));
 }
 
 /// C2, C6: everything fails for 30 seconds, as with a burst of server errors or a name that is not resolved.
@@ -199,6 +234,7 @@ fn a_burst_of_failures_is_over_five_seconds_after_its_end() {
         (vec![Kind::Unavailable], BreakerState::Closed)
     );
     assert!(share(alone.near.calls() - 10, record.0.len()) <= 1.1);
+    let mut figures = vec![format!("{} after the end", seconds(last - 40 * SECOND))];
 
     let two = rig();
     let record = two.serve(&two.both, 100, 60 * SECOND, |now| weather(&two, now));
@@ -206,6 +242,8 @@ fn a_burst_of_failures_is_over_five_seconds_after_its_end() {
     assert_eq!(record.good(), record.0.len());
     assert!(record.longest() <= SECOND, "{:?}", record.longest());
     assert!(share(near + far, record.0.len()) <= 1.1, "{near} {far}");
+    figures.extend([format!("longest {}", ms(record.longest())), at_most(share(near + far, record.0.len()))]);
+    stand_in_the_manual("C2, C6", &figures);
     // Known in the very second, and known to be over.
     let health = two.log.health();
     assert!(
@@ -232,6 +270,8 @@ fn a_region_that_hangs_costs_no_open_and_no_deadline() {
     assert_eq!((two.near.running().0, two.far.running().0), (0, 0));
     let (near, far) = two.calls();
     assert!(share(near + far, record.0.len()) <= 1.1, "{near} {far}");
+    let times = [record.p99(), record.longest()].map(ms);
+    stand_in_the_manual("C3", &[times.join(", longest "), at_most(share(near + far, record.0.len()))]);
 }
 
 /// C4: the region answers after two seconds.
@@ -245,6 +285,8 @@ fn a_slow_region_is_left_for_the_other() {
     assert!(record.p99() <= SECOND, "{:?}", record.p99());
     let (near, far) = two.calls();
     assert!(share(near + far, record.0.len()) <= 1.1, "{near} {far}");
+    let times = [record.p99(), record.longest()].map(ms);
+    stand_in_the_manual("C4", &[times.join(", longest "), at_most(share(near + far, record.0.len()))]);
 }
 
 /// C5: a single connection breaks.
@@ -256,6 +298,7 @@ fn one_broken_call_is_repeated_once() {
     assert_eq!(record.good(), record.0.len());
     let repeated = alone.near.calls() - record.0.len();
     assert!((19..=21).contains(&repeated), "{repeated}");
+    stand_in_the_manual("C5", &[format!("{repeated} of {}", record.0.len())]);
 }
 
 /// C7, without a cache: one region is down for half an hour.
@@ -270,6 +313,7 @@ fn half_an_hour_without_a_region() {
     assert!(record.share_good() >= 0.999, "{}", record.share_good());
     let (near, far) = two.calls();
     assert!(share(near + far, record.0.len()) <= 1.1, "{near} {far}");
+    stand_in_the_manual("C7", &[percent(record.share_good()), at_most(share(near + far, record.0.len()))]);
     // The near one is used again.
     let back = two.serve(&two.both, 20, 10 * SECOND, |_| ());
     assert_eq!((back.good(), two.calls()), (200, (200, 0)));
@@ -298,8 +342,15 @@ fn a_region_that_was_cut_off_stays_cut_off() {
     for kind in [Kind::AccessDenied, Kind::Disabled, Kind::PendingDeletion] {
         let two = rig();
         two.near.set(Weather::Fails(kind));
+        two.log.take();
         let record = two.serve(&two.both, 20, 10 * SECOND, |_| ());
         assert_eq!((record.good(), record.kinds(), two.calls()), (0, vec![kind], (200, 0)), "{kind:?}");
+        // Each is told in its own call, with its own kind.
+        let told = two.log.take();
+        let is_of_kind = |(_, outcome, attempts, id): &Told| {
+            (*outcome, *attempts, id.as_deref()) == (Outcome::Failed(kind), 1, Some("near"))
+        };
+        assert!(told.len() == 200 && told.iter().all(is_of_kind), "{:?}", told[0]);
         two.near.set(Weather::Good);
         let record = two.serve(&two.both, 20, SECOND, |_| ());
         assert_eq!(record.good(), 20);
@@ -320,6 +371,7 @@ fn a_flapping_region_is_tried_at_the_set_pace() {
     // Down at most once in five seconds, and up in between: not once in 600 milliseconds.
     let changes = two.log.health().len();
     assert!((10..=50).contains(&changes), "{changes}");
+    stand_in_the_manual("C14", &[format!("{changes} changes"), at_most(share(near + far, record.0.len()))]);
 }
 
 /// The record would show it: without a guard every failure costs a call to each region.

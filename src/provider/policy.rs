@@ -69,7 +69,7 @@ impl Policy {
     /// [`ProviderErrorKind::Misconfigured`] if the policy itself is malformed, with everything that is wrong with it;
     /// [`ProviderErrorKind::Refused`] if `inner` describes keys that it refuses, with all of them.
     pub fn new(inner: impl KeyProvider + 'static, policy: KeyPolicy) -> Result<Self, ProviderError> {
-        let faults = policy.faults();
+        let faults: Vec<String> = policy.faults().into_iter().map(|(_, what)| what).collect();
         if !faults.is_empty() {
             return Err(
                 ProviderError::new(ProviderErrorKind::Misconfigured, NAME).with_source(Complaints(faults))
@@ -108,7 +108,7 @@ impl Policy {
         recipient: &Recipient,
     ) -> Option<Result<Option<DataKey>, ProviderError>> {
         let why = self.policy.refuses_recipient(recipient, region_of(keys, recipient))?;
-        let is_ours = keys.iter().any(|key| key.names(recipient) || is_replica(key, recipient));
+        let is_ours = keys.iter().any(|key| key.names(recipient));
         Some(if is_ours { Err(refused(why, &recipient.id_lossy())) } else { Ok(None) })
     }
 }
@@ -195,18 +195,10 @@ fn refused(why: Refusal, key_id: &str) -> ProviderError {
 
 /// Where the key of a recipient is called, as its provider describes it.
 fn region_of<'k>(keys: &'k [KeyInfo], recipient: &Recipient) -> Option<&'k str> {
-    let own = keys.iter().find(|key| key.names(recipient));
-    let key = own.or_else(|| keys.iter().find(|key| is_replica(key, recipient)))?;
-    key.region.as_deref().or_else(|| key.id.splitn(5, ':').nth(3).filter(|_| KeyArn::parse(&key.id).is_ok()))
-}
-
-/// Whether a provider's key is a copy, in some region, of the multi-Region key that a recipient names.
-fn is_replica(key: &KeyInfo, recipient: &Recipient) -> bool {
-    let parse = |text: &str| KeyArn::parse(text).ok().filter(KeyArn::is_multi_region);
-    let (Some(own), Some(named)) = (parse(&key.id), parse(&recipient.id_lossy())) else { return false };
-    key.recipient_type == recipient.recipient_type()
-        && [own.partition(), own.account(), own.key_id()]
-            == [named.partition(), named.account(), named.key_id()]
+    let of_it = || keys.iter().filter(|key| key.names(recipient));
+    // The very key before another region's copy of it.
+    let key = of_it().find(|key| key.id.as_bytes() == recipient.id()).or_else(|| of_it().next())?;
+    key.region.as_deref().or_else(|| key.id.split(':').nth(3).filter(|_| KeyArn::parse(&key.id).is_ok()))
 }
 
 /// The provider's name in errors.

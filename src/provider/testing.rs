@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -35,6 +35,8 @@ pub(super) enum Weather {
     Fails(ProviderErrorKind),
     /// Of 100 calls so many fail, evenly spread.
     Sometimes(usize, ProviderErrorKind),
+    /// Serves so many calls in each second, and throttles the others.
+    Quota(usize),
     /// Never answers.
     Hangs,
 }
@@ -50,6 +52,10 @@ pub(super) struct Region {
     calls: AtomicUsize,
     running: AtomicUsize,
     peak: AtomicUsize,
+    throttled: AtomicUsize,
+    /// The second of the clock, and the calls that were served in it.
+    served: Mutex<(u64, usize)>,
+    start: Instant,
 }
 
 impl Region {
@@ -63,6 +69,9 @@ impl Region {
             calls: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            throttled: AtomicUsize::new(0),
+            served: Mutex::new((0, 0)),
+            start: clock.now(),
         })
     }
 
@@ -80,14 +89,35 @@ impl Region {
         (self.running.load(Ordering::SeqCst), self.peak.load(Ordering::SeqCst))
     }
 
+    /// Calls beyond the quota.
+    pub(super) fn throttled(&self) -> usize {
+        self.throttled.load(Ordering::SeqCst)
+    }
+
+    fn is_within(&self, quota: usize) -> bool {
+        let second = (self.clock.now() - self.start).as_secs();
+        let mut served = self.served.lock().expect("no panic while held");
+        if served.0 != second {
+            *served = (second, 0);
+        }
+        served.1 += 1;
+        if served.1 > quota {
+            self.throttled.fetch_add(1, Ordering::SeqCst);
+        }
+        served.1 <= quota
+    }
+
     async fn travel(&self) -> Result<(), ProviderError> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.peak.fetch_max(now, Ordering::SeqCst);
         let _running = Running(&self.running);
         let weather = *self.weather.lock().expect("no panic while held");
+        let is_within = !matches!(weather, Weather::Quota(quota) if !self.is_within(quota));
         match weather {
-            Weather::Good | Weather::Fails(_) | Weather::Sometimes(..) => self.clock.sleep(self.usual).await,
+            Weather::Good | Weather::Fails(_) | Weather::Sometimes(..) | Weather::Quota(_) => {
+                self.clock.sleep(self.usual).await;
+            }
             Weather::Slow(time) => self.clock.sleep(time).await,
             Weather::Hangs => std::future::pending().await,
         }
@@ -95,6 +125,9 @@ impl Region {
             // 61 and 100 have no common divisor: every remainder comes once in a hundred.
             Weather::Sometimes(percent, kind) if number * 61 % 100 < percent => {
                 Err(ProviderError::new(kind, "region").with_key_id(self.id))
+            }
+            Weather::Quota(_) if !is_within => {
+                Err(ProviderError::new(ProviderErrorKind::Throttled, "region").with_key_id(self.id))
             }
             Weather::Fails(kind) => Err(ProviderError::new(kind, "region").with_key_id(self.id)),
             _ => Ok(()),
@@ -234,10 +267,13 @@ pub(super) fn not_forwarded(wrapper: &dyn KeyProvider, recorder: &Recorder) -> V
     missing
 }
 
+/// An operation, how it ended, the attempts, and the key's id.
+pub(super) type Told = (Operation, Outcome, u32, Option<String>);
+
 /// What an observer was told.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    events: Mutex<Vec<(Operation, Outcome, u32, Option<String>)>>,
+    events: Mutex<Vec<Told>>,
     text: Mutex<String>,
 }
 
@@ -250,13 +286,13 @@ impl Observer for Log {
 }
 
 impl Log {
-    pub(super) fn take(&self) -> Vec<(Operation, Outcome, u32, Option<String>)> {
+    pub(super) fn take(&self) -> Vec<Told> {
         std::mem::take(&mut self.events.lock().expect("no panic while held"))
     }
 
     /// Changes of health: whose, and to what.
     pub(super) fn health(&self) -> Vec<(String, Outcome)> {
-        let health = |(operation, outcome, _, id): (Operation, Outcome, u32, Option<String>)| {
+        let health = |(operation, outcome, _, id): Told| {
             (operation == Operation::Health).then(|| (id.unwrap_or_default(), outcome))
         };
         self.take().into_iter().filter_map(health).collect()

@@ -108,11 +108,28 @@ fn a_key_that_the_file_does_not_name() {
 #[test]
 fn kinds_of_keys_that_later_releases_know() {
     let sandbox = Sandbox::new();
-    for key in ["aws-kms:arn:aws:kms:eu-north-1:1:key/x", "pkcs11:token=t;object=k"] {
-        sandbox.run(&["seal", "-k", key]).fails_empty(2, &["no provider for", "file:"]);
-    }
+    sandbox.run(&["seal", "-k", "pkcs11:token=t;object=k"]).fails_empty(2, &["no provider for", "file:"]);
     sandbox.add_key("pkcs11:k", "odd");
     sandbox.run_with(&["seal", "-k", "file:pkcs11:k", "-o", "out"], b"x").is_silent();
+}
+
+#[test]
+fn a_build_without_kms_says_which_one_has_it() {
+    let sandbox = Sandbox::new();
+    let key = "aws-kms:arn:aws:kms:eu-north-1:111122223333:key/1234abcd";
+    if cfg!(feature = "https") {
+        // No key of that name is there; what is told is about the key, and not about the build.
+        let ran = sandbox.finish(sandbox.command(&["seal", "-k", "aws-kms:alias/x"]).env("PATH", ""), &[]);
+        ran.fails_empty(2, &["is an alias"]);
+    } else {
+        for command in ["seal", "open", "doctor"] {
+            sandbox
+                .run(&[command, "-k", key])
+                .fails_empty(2, &["has no AWS KMS", "--features cli,https", "'file:aws-kms:...'"]);
+        }
+    }
+    sandbox.add_key("aws-kms:k", "odd");
+    sandbox.run_with(&["seal", "-k", "./aws-kms:k", "-o", "out"], b"x").is_silent();
 }
 
 #[test]

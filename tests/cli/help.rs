@@ -2,8 +2,8 @@
 
 use crate::sandbox::Sandbox;
 
-pub(crate) const COMMANDS: [&str; 9] =
-    ["keygen", "seal", "open", "verify", "inspect", "rewrap", "repair", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 10] =
+    ["keygen", "seal", "open", "verify", "inspect", "rewrap", "repair", "doctor", "completions", "man"];
 
 #[test]
 fn every_command_explains_itself() {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::sandbox::{PLAIN, Sandbox, has_part, plaintext};
 
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     let python = std::env::var_os("KUVERT_TEST_PYTHON").map_or(target, PathBuf::from);
     let check = "from cryptography.cobblestone import Cobblestone256Decryptor";
@@ -15,7 +15,7 @@ fn python() -> Option<PathBuf> {
 }
 
 /// The reader, with arguments as the program itself has them.
-fn reader(python: &Path, sandbox: &Sandbox, arguments: &[&str]) -> Command {
+pub(crate) fn reader(python: &Path, sandbox: &Sandbox, arguments: &[&str]) -> Command {
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/open_without_kuvert.py"));
     command.args(arguments).current_dir(sandbox.path(""));

@@ -10,21 +10,36 @@ mod bad_files;
 mod bad_keys;
 mod child;
 mod completions;
+mod config;
 mod context;
 mod crash;
 mod detached;
+mod doctor;
 mod help;
 mod inspect;
 mod interop;
+#[cfg(feature = "https")]
+mod kms;
+#[cfg(feature = "https")]
+mod kms_failures;
+#[cfg(feature = "https")]
+mod kms_stage;
 mod man;
 mod manual;
 mod mended;
 mod outputs;
+#[path = "../../src/bin/kuvert/doctor/personal.rs"]
+mod personal;
+mod personal_data;
 mod rewrap;
 mod roundtrip;
 mod sandbox;
+mod several_keys;
 #[cfg(unix)]
 mod signals;
+#[cfg(feature = "https")]
+#[path = "../support/mod.rs"]
+mod support;
 #[cfg(unix)]
 mod terminal;
 mod threads;

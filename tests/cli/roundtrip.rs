@@ -124,9 +124,7 @@ fn keys_come_from_several_files_and_from_the_environment() {
     let sandbox = Sandbox::new();
     sandbox.add_key("new", "newer");
     sandbox.sealed("old.kvt", PLAIN, &[]);
-    sandbox.run_with(&["seal", "-k", "new", "-k", "k", "-o", "new.kvt"], PLAIN.as_bytes()).is_silent();
-    let claimed = sandbox.run(&["inspect", "new.kvt"]);
-    assert!(claimed.text().contains("\"newer\"") && !claimed.text().contains("\"main\""), "{claimed:?}");
+    sandbox.run_with(&["seal", "-k", "new", "-o", "new.kvt"], PLAIN.as_bytes()).is_silent();
     for file in ["old.kvt", "new.kvt"] {
         assert_eq!(sandbox.run(&["open", "-k", "file:new", "--key", "k", file]).is_good(), PLAIN.as_bytes());
         let keys = format!(" \t{}\n file:k ", sandbox.path("new").display());

@@ -6,6 +6,8 @@
 #[path = "../../fuzz/src/lib.rs"]
 mod bodies;
 mod planted;
+#[cfg(feature = "serde")]
+mod planted_config;
 mod planted_rewrap;
 
 use std::{
@@ -66,6 +68,12 @@ macro_rules! replays {
 }
 replays!(context, header, key_file, open_message, open_record, rewrap, seek_ops, stream_ops);
 
+#[cfg(feature = "serde")]
+#[test]
+fn config() {
+    replay("config");
+}
+
 #[test]
 fn every_target_is_replayed() {
     let names = |paths: fs::ReadDir| -> BTreeSet<String> {
@@ -73,11 +81,12 @@ fn every_target_is_replayed() {
     };
     let targets = names(fs::read_dir(fuzz().join("fuzz_targets")).unwrap());
     let replayed: BTreeSet<String> =
-        REPLAYED.iter().chain(&["differential"]).map(|&s| s.to_owned()).collect();
+        REPLAYED.iter().chain(&["differential", "config"]).map(|&s| s.to_owned()).collect();
     assert_eq!(targets, replayed);
     assert_eq!(targets, names(fs::read_dir(fuzz().join("corpus")).unwrap()));
     let bodies: Vec<&str> = bodies::BODIES.iter().map(|(name, _)| *name).collect();
-    assert_eq!(bodies, REPLAYED);
+    let others: &[&str] = if cfg!(feature = "serde") { &["config"] } else { &[] };
+    assert_eq!(bodies, [others, REPLAYED].concat());
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     for target in &targets {
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target} is not built");

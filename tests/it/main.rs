@@ -8,6 +8,8 @@ mod adapters;
 mod cache;
 mod cancel;
 mod compositions;
+#[cfg(feature = "serde")]
+mod configuration;
 mod context;
 mod corpus;
 mod corruption;

@@ -95,6 +95,17 @@ fn an_environment_that_has_secrets_printed_is_refused() {
     assert!(status.success());
 }
 
+#[test]
+fn neither_builder_nor_options_print_values_of_pairs() {
+    let mut options = kuvert::provider::aws_kms::AwsKmsOptions::default();
+    options.probe_context.insert("tenant".to_owned(), "value-of-a-pair-93ac".to_owned());
+    let builder = AwsKmsProvider::builder().with_options(options.clone());
+    for shown in [format!("{options:?}"), format!("{builder:?}")] {
+        assert!(!shown.contains("93ac"), "{shown}");
+    }
+    assert!(format!("{options:?}").contains("tenant"));
+}
+
 #[cfg(feature = "serde")]
 #[test]
 fn a_configuration_file_says_the_same_as_the_builder() {
@@ -105,12 +116,13 @@ fn a_configuration_file_says_the_same_as_the_builder() {
     let fake = FakeKms::start();
     let (arn, rsa) = (fake.create_key(REGION), fake.create_rsa_key(REGION, 2048));
     let text = format!(
-        "opening_keys = [{arn:?}, {rsa:?}]\nreadable_kms_context = [\"tenant\"]\nrole = \"open-only\"\n\
+        "opening_keys = [{arn:?}, {rsa:?}]\nreadable_kms_context = [\"tenant\"]\nrole = \"open-only\"\nclient_retries = false\n\
          deadline = \"5s\"\n[public_keys]\n{rsa:?} = {:?}\n[probe_context]\ntenant = \"probe\"\n",
         Base64::encode_string(&fake.public_key(&rsa))
     );
     let options: AwsKmsOptions = toml::from_str(&text).unwrap();
     assert_eq!((options.role, options.deadline), (AwsKmsRole::OpenOnly, Duration::from_secs(5)));
+    assert!(!options.client_retries);
     assert_eq!(toml::from_str::<AwsKmsOptions>("").unwrap(), AwsKmsOptions::default());
     let built = |options| {
         AwsKmsProvider::builder().with_client(client(&fake.endpoint(), REGION)).with_options(options)

@@ -49,6 +49,7 @@ fn every_call_ends_at_the_deadline_and_the_provider_stays_usable() {
         let error = waiting.join().unwrap().unwrap_err();
         assert_eq!((error.kind(), error.key_id()), (Kind::Timeout, Some(&*arn)), "call {call}: {error}");
         assert_eq!(failure(&error).region(), REGION);
+        assert!(!failure(&error).is_about_credentials(), "it is the service that is silent: {error}");
     }
     fake.mend();
     // By a clock that stands still, only the service's own time counts.

@@ -1,4 +1,4 @@
-//! The example, over a client from the environment: in a process of its own, whose environment names the fake.
+//! The example, over a client from the environment: in a process of its own, whose environment names the server.
 
 use std::process::Command;
 
@@ -10,20 +10,22 @@ mod kms;
 #[test]
 fn child() {
     if std::env::var_os("KUVERT_EXAMPLE_KMS_KEY").is_some() {
-        kms::main().unwrap();
+        if let Err(error) = kms::main() {
+            panic!("{error}");
+        }
     }
 }
 
 /// Runs the example with this environment, and says whether it succeeded and what it printed.
-fn example(fake: &FakeKms, arn: &str, credentials: bool) -> (bool, String) {
+pub(crate) fn run_example(arn: &str, credentials: bool, environment: &[(&str, String)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "example::child", "--nocapture", "--test-threads=1"])
-        .env("AWS_ENDPOINT_URL", fake.endpoint())
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_CONFIG_FILE", "/nonexistent")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-        .env("KUVERT_EXAMPLE_KMS_KEY", arn);
+        .env("KUVERT_EXAMPLE_KMS_KEY", arn)
+        .envs(environment.iter().cloned());
     if credentials {
         command.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret-of-nobody");
     }
@@ -32,15 +34,28 @@ fn example(fake: &FakeKms, arn: &str, credentials: bool) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
+fn example(fake: &FakeKms, arn: &str, credentials: bool) -> (bool, String) {
+    run_example(arn, credentials, &[("AWS_ENDPOINT_URL", fake.endpoint())])
+}
+
 #[test]
 fn the_example_works_in_the_usual_environment() {
     let fake = FakeKms::start();
     let arn = fake.create_key("eu-north-1");
-    let (succeeded, text) = example(&fake, &arn, true);
-    assert!(succeeded && text.contains("ready: true"), "{text}");
+    // The variable for this one service comes first.
+    let nowhere = ("AWS_ENDPOINT_URL", "http://127.0.0.1:1".to_owned());
+    for environment in
+        [&[("AWS_ENDPOINT_URL", fake.endpoint())][..], &[("AWS_ENDPOINT_URL_KMS", fake.endpoint()), nowhere]]
+    {
+        let (succeeded, text) = run_example(&arn, true, environment);
+        assert!(succeeded && text.contains("ready: true"), "{text}");
+    }
     let calls = fake.calls();
     assert!(calls.iter().all(|call| call.region == "eu-north-1"), "{calls:?}");
     assert_eq!(calls[0].context, ["tenant"]);
+    // It is KMS that refuses the other tenant.
+    let actions: Vec<_> = calls[..3].iter().map(|call| &*call.action).collect();
+    assert_eq!(actions, ["Encrypt", "Decrypt", "Decrypt"]);
 }
 
 #[test]
@@ -58,6 +73,6 @@ fn without_credentials_the_error_says_so_and_no_call_is_made() {
     let fake = FakeKms::start();
     let arn = fake.create_key("eu-north-1");
     let (succeeded, text) = example(&fake, &arn, false);
-    assert!(!succeeded && text.contains("Misconfigured") && text.contains("no AWS credentials"), "{text}");
+    assert!(!succeeded && text.contains("misconfigured") && text.contains("no AWS credentials"), "{text}");
     assert_eq!(fake.take_actions(), [""; 0]);
 }

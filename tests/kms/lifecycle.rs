@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kuvert::blocking::{Kuvert, block_on};
 use kuvert::provider::{AnyOf, MemoryProvider};
-use kuvert::{Category, Cell, OpenError, ProviderErrorKind as Kind};
+use kuvert::{Category, Cell, OpenError, ProviderErrorKind as Kind, SealError};
 
 use crate::stage::{REGION, builder, context, provider};
 use crate::support::fake_kms::{FakeKms, Fault, KeyState};
@@ -63,6 +63,10 @@ fn each_state_of_the_key_is_told_apart() {
     assert_eq!(kuvert.open(&sealed, &context()).unwrap().as_slice(), b"x");
     fake.delete(&arn);
     opens(Kind::NotFound);
+    // A region in which there is no such key says the same.
+    let elsewhere = provider(&fake.endpoint(), &arn.replace(REGION, "eu-west-1"));
+    let error = Kuvert::new(elsewhere).seal(b"x", &context()).unwrap_err();
+    assert!(matches!(&error, SealError::Provider(error) if error.kind() == Kind::NotFound), "{error}");
 }
 
 #[test]

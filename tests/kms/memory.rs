@@ -5,10 +5,12 @@
 //! buffers of HTTP is counted and told: it is in the threat model, and not a promise.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::panic::AssertUnwindSafe;
 use std::process::{Command, Stdio};
 
 use kuvert::DataKey;
-use kuvert::provider::KeyProvider as _;
+use kuvert::provider::aws_kms::AwsKmsProvider;
+use kuvert::provider::{CacheOptions, Cached, KeyProvider as _, WrapContext};
 
 use crate::stage::{REGION, builder, wrap_context};
 use crate::support::cancel::{PATIENCE, Polled, poll_at_most, wait};
@@ -32,7 +34,7 @@ fn child() {
     let context = wrap_context();
     let mut made = wait(provider.generate_data_key(&context)).unwrap();
     tell("using");
-    for _ in 0..20 {
+    for _ in 0..200 {
         drop(made);
         made = wait(provider.generate_data_key(&context)).unwrap();
         drop(wait(provider.unwrap_data_key(&made.recipients[0], &context)).unwrap().unwrap());
@@ -51,7 +53,17 @@ fn child() {
         }
     }
     tell("idle");
-    drop(provider);
+    // A panic while a key is held, in the middle of a call.
+    let panicked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        wait(async {
+            let _held = provider.generate_data_key(&context).await.unwrap();
+            let _other = provider.unwrap_data_key(&recipients[0], &context).await.unwrap();
+            panic!("on purpose");
+        })
+    }));
+    assert!(panicked.is_err());
+    tell("idle");
+    evicted(provider, &context);
     tell("dropped");
     // A key that nobody wipes: the search has to see it.
     let leaked = DataKey::copy_from(&PLANTED);
@@ -59,10 +71,26 @@ fn child() {
     tell("planted");
 }
 
+/// A cache of one key, from which the second drives out the first.
+fn evicted(provider: AwsKmsProvider, context: &WrapContext) {
+    let made: Vec<_> =
+        (0..2).map(|_| wait(provider.generate_data_key(context)).unwrap().recipients).collect();
+    let cache = Cached::new(provider, CacheOptions::default().with_max_entries(1));
+    for recipients in &made {
+        drop(wait(cache.unwrap_data_key(&recipients[0], context)).unwrap().unwrap());
+    }
+    assert_eq!((cache.stats().entries, cache.stats().evicted), (1, 1));
+    tell("cached");
+    cache.purge();
+    tell("idle");
+    drop(wait(cache.unwrap_data_key(&made[0][0], context)).unwrap().unwrap());
+    assert_eq!(cache.stats().entries, 1);
+}
+
 async fn wait_for_both(
-    provider: &kuvert::provider::aws_kms::AwsKmsProvider,
+    provider: &AwsKmsProvider,
     recipient: &kuvert::Recipient,
-    context: &kuvert::provider::WrapContext,
+    context: &WrapContext,
 ) -> Option<DataKey> {
     drop(provider.generate_data_key(context).await.ok()?);
     provider.unwrap_data_key(recipient, context).await.ok()?
@@ -110,8 +138,8 @@ fn nothing_is_left_of_data_keys_that_came_through_kms() {
             "long" => fake.fault(Fault::plaintext(&long)),
             "mend" => fake.mend(),
             _ => {
-                let mut keys = fake.plaintexts();
-                keys.push(long);
+                let mut keys = vec![long];
+                keys.extend(fake.plaintexts());
                 if label == "planted" {
                     keys = vec![PLANTED.to_vec()];
                 }
@@ -120,7 +148,18 @@ fn nothing_is_left_of_data_keys_that_came_through_kms() {
                 let found = scan(child.id(), stack, &needles).expect("a parent may read its child's memory");
                 let (raw, text) = (total(&needles, &found, "key"), total(&needles, &found, "base64"));
                 println!("{label}: of {} keys {raw} copies, and {text} of their base64 text", keys.len());
+                // Of the keys that passed, the cache holds the last one.
+                let last = needles[keys.len() - 1].secret.clone();
                 match label {
+                    "cached" => {
+                        let rest = needles.iter().zip(&found).filter(|(needle, _)| needle.secret != last);
+                        let rest: usize = rest
+                            .filter(|(needle, _)| needle.name == "key")
+                            .map(|(_, found)| found.total())
+                            .sum();
+                        assert!(raw > 0, "the search is blind for what the cache holds");
+                        assert_eq!(rest, 0, "of keys that were evicted");
+                    }
                     "using" | "planted" => assert!(raw > 0, "{label}: the search is blind"),
                     _ => assert_eq!(raw, 0, "{label}: {needles:?} {found:?}"),
                 }
@@ -130,6 +169,9 @@ fn nothing_is_left_of_data_keys_that_came_through_kms() {
         writeln!(to_child).unwrap();
     }
     assert!(child.wait().unwrap().success());
-    assert_eq!(labels, ["using", "idle", "long", "mend", "idle", "idle", "dropped", "planted"]);
-    assert!(fake.plaintexts().len() > 40, "{} keys passed", fake.plaintexts().len());
+    assert_eq!(
+        labels,
+        ["using", "idle", "long", "mend", "idle", "idle", "idle", "cached", "idle", "dropped", "planted"]
+    );
+    assert!(fake.plaintexts().len() > 400, "{} keys passed", fake.plaintexts().len());
 }

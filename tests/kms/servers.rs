@@ -20,9 +20,9 @@ use kuvert::blocking::{Kuvert, block_on};
 use kuvert::provider::KeyCustodian as _;
 use kuvert::provider::aws_kms::{AwsKmsCustodian, AwsKmsProvider, fetch_public_key};
 use kuvert::provider::conformance::{Clause, Conformance, Report};
-use kuvert::{DataKey, OpenError};
+use kuvert::{EncryptionContext, OpenError};
 
-use crate::stage::{LONG, REGION, builder, client, context, provider, wrap_context};
+use crate::stage::{LONG, REGION, builder, client, context, provider};
 use crate::support::python::interpreter;
 
 /// A server that runs. Ended when dropped.
@@ -78,7 +78,11 @@ impl Server {
     }
 
     fn create_key(&self) -> String {
-        let made = self.runtime.block_on(self.client(REGION).create_key().send()).unwrap();
+        self.create_key_in(REGION)
+    }
+
+    fn create_key_in(&self, region: &str) -> String {
+        let made = self.runtime.block_on(self.client(region).create_key().send()).unwrap();
         made.key_metadata.unwrap().arn.unwrap()
     }
 
@@ -147,7 +151,7 @@ fn the_contract_over_mini_stack() {
 #[test]
 fn moto_seals_opens_rewraps_and_rotates() {
     let Some(moto) = Server::moto("moto_seals_opens_rewraps_and_rotates") else { return };
-    let (arn, next) = (moto.create_key(), moto.create_key());
+    let arn = moto.create_key();
     let kuvert = Kuvert::new(moto.provider(&arn));
     let old = kuvert.seal(b"old", &context()).unwrap();
     let client = moto.client(REGION);
@@ -155,23 +159,42 @@ fn moto_seals_opens_rewraps_and_rotates() {
     let new = kuvert.seal(b"new", &context()).unwrap();
     assert_eq!(kuvert.open(&old, &context()).unwrap().as_slice(), b"old");
     assert_eq!(kuvert.open(&new, &context()).unwrap().as_slice(), b"new");
-    let rewrap = kuvert::Kuvert::new(moto.provider(&arn)).rewrap_to(moto.provider(&next));
-    let (moved, _) = block_on(rewrap.message(&old, &context())).unwrap().unwrap();
-    assert_eq!(Kuvert::new(moto.provider(&next)).open(&moved, &context()).unwrap().as_slice(), b"old");
-    assert!(matches!(kuvert.open(&moved, &context()), Err(OpenError::KeyUnavailable(_))));
-    tampered_or_of_another_context(&moto);
+    rewraps(&moto);
+    other_contexts(&moto);
 }
 
-fn tampered_or_of_another_context(server: &Server) {
-    use kuvert::provider::KeyProvider as _;
+/// Another value, a pair too many and a missing one, where the service is told the pair.
+fn other_contexts(server: &Server) {
     let told = builder(&server.endpoint).with_sealing_key(server.create_key()).with_kms_context(["tenant"]);
-    let told = told.build().unwrap();
-    let key = DataKey::copy_from(&[4; 32]);
-    let wrapped = block_on(told.wrap_data_key(&key, &wrap_context())).unwrap().unwrap().remove(0);
-    let pairs = [("tenant".to_owned(), "somebody-else".to_owned())];
-    let other = kuvert::provider::WrapContext::new([0; 12], pairs);
-    let error = block_on(told.unwrap_data_key(&wrapped, &other)).unwrap().unwrap_err();
-    assert_eq!(error.kind(), Kind::Rejected, "{error}");
+    let kuvert = Kuvert::new(told.build().unwrap());
+    let required = |pairs: &[(&str, &str)]| {
+        let start = EncryptionContext::new([("table", "users")]).unwrap();
+        pairs.iter().fold(start, |context, (name, value)| context.with_required(*name, *value).unwrap())
+    };
+    let sealed = kuvert.seal(b"x", &required(&[("tenant", "a")])).unwrap();
+    assert_eq!(kuvert.open(&sealed, &required(&[("tenant", "a")])).unwrap().as_slice(), b"x");
+    for pairs in [&[("tenant", "b")][..], &[("tenant", "A")], &[], &[("tenant", "a"), ("more", "b")]] {
+        let error = kuvert.open(&sealed, &required(pairs)).unwrap_err();
+        assert!(matches!(error, OpenError::WrongContext(_)), "{pairs:?}: {error}");
+    }
+}
+
+/// From one key to another, of another region.
+fn rewraps(server: &Server) {
+    let (old, new) = (server.create_key(), server.create_key_in("eu-west-1"));
+    let (old, new) = (server.provider(&old), server.provider(&new));
+    let sealed = Kuvert::new(old.clone()).seal(b"x", &context()).unwrap();
+    let rewrap = kuvert::Kuvert::new(old.clone()).rewrap_to(new.clone());
+    let (moved, _) = block_on(rewrap.message(&sealed, &context())).unwrap().unwrap();
+    assert_eq!(Kuvert::new(new).open(&moved, &context()).unwrap().as_slice(), b"x");
+    assert!(matches!(Kuvert::new(old).open(&moved, &context()), Err(OpenError::KeyUnavailable(_))));
+}
+
+#[test]
+fn mini_stack_seals_opens_and_rewraps() {
+    let Some(server) = Server::mini_stack("mini_stack_seals_opens_and_rewraps") else { return };
+    rewraps(&server);
+    other_contexts(&server);
 }
 
 #[test]
@@ -186,6 +209,24 @@ fn unknown_keys_and_other_regions() {
         let elsewhere = server.create_key().replace(REGION, "eu-west-1");
         let error = Kuvert::new(server.provider(&elsewhere)).seal(b"x", &context()).unwrap_err();
         assert!(error.to_string().contains("key not found"), "{error}");
+    }
+}
+
+/// The name of the key within moto's wraps is the service's own matter: what follows it is what was sealed.
+#[test]
+fn moto_refuses_what_was_tampered_with() {
+    use kuvert::provider::KeyProvider as _;
+    let Some(moto) = Server::moto("moto_refuses_what_was_tampered_with") else { return };
+    let own = moto.provider(&moto.create_key());
+    let key = kuvert::DataKey::copy_from(&[4; 32]);
+    let made = block_on(own.wrap_data_key(&key, &crate::stage::wrap_context())).unwrap().unwrap().remove(0);
+    let last = made.wrap().len() - 1;
+    for at in [last, last - 20, last - 40] {
+        let mut wrap = made.wrap().to_vec();
+        wrap[at] ^= 1;
+        let bad = kuvert::Recipient::new(made.recipient_type(), made.id(), made.params(), wrap);
+        let error = block_on(own.unwrap_data_key(&bad, &crate::stage::wrap_context())).unwrap().unwrap_err();
+        assert_eq!(error.kind(), Kind::Rejected, "byte {at}: {error}");
     }
 }
 

@@ -4,16 +4,22 @@
 //! that the request is signed for (signatures themselves are not checked). It counts calls. What it says about keys,
 //! contexts and states follows the API reference; the study of real servers stands beside it in `tests/kms/servers.rs`.
 
+// By path, so that an example can have this file in another place of its tree.
+#[path = "fake_kms/faults.rs"]
 pub mod faults;
+#[path = "fake_kms/http.rs"]
 mod http;
+#[path = "fake_kms/keys.rs"]
 mod keys;
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::SystemTime;
 
+use aws_smithy_types::date_time::{DateTime, Format};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 
@@ -34,6 +40,8 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<Call>>,
     plaintexts: Mutex<Vec<Vec<u8>>>,
+    withdrawn: Mutex<Vec<String>>,
+    seconds_ahead: AtomicI64,
     connections: Mutex<Vec<TcpStream>>,
     open: AtomicUsize,
     knows_trials: AtomicBool,
@@ -61,6 +69,8 @@ impl FakeKms {
             rules: Mutex::default(),
             calls: Mutex::default(),
             plaintexts: Mutex::default(),
+            withdrawn: Mutex::default(),
+            seconds_ahead: AtomicI64::new(0),
             connections: Mutex::default(),
             open: AtomicUsize::new(0),
             knows_trials: AtomicBool::new(true),
@@ -141,6 +151,16 @@ impl FakeKms {
         self
     }
 
+    /// From now on requests that are signed with this access key are told that it has expired.
+    pub fn withdraw_credentials(&self, access_key_id: &str) {
+        lock(&self.shared.withdrawn).push(access_key_id.to_owned());
+    }
+
+    /// Sets the server's own clock ahead. As AWS does, it takes signatures of within five minutes.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.shared.seconds_ahead.store(seconds, Ordering::SeqCst);
+    }
+
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.shared.calls).clone()
     }
@@ -202,6 +222,7 @@ impl Shared {
                 faults::Answer::Send(mut response) => {
                     let number = self.requests.fetch_add(1, Ordering::SeqCst);
                     response.request_id = format!("fake-{number:04}");
+                    response.date = self.now().fmt(Format::HttpDate).expect("a date of today");
                     if stream.write(&response).is_none() {
                         return;
                     }
@@ -241,11 +262,26 @@ impl Shared {
         }
     }
 
+    fn now(&self) -> DateTime {
+        let now = DateTime::from(SystemTime::now());
+        DateTime::from_secs(now.secs() + self.seconds_ahead.load(Ordering::SeqCst))
+    }
+
     fn answer(&self, request: &Request) -> Response {
-        match self.act(request) {
+        match self.check_signature(request).and_then(|()| self.act(request)) {
             Ok(body) => Response::ok(body),
             Err(refusal) => Response::error(400, refusal),
         }
+    }
+
+    fn check_signature(&self, request: &Request) -> Result<(), Refusal> {
+        if lock(&self.withdrawn).contains(&request.signer) {
+            return Err("ExpiredTokenException");
+        }
+        if (self.now().secs() - request.signed_at).abs() > 5 * 60 {
+            return Err("InvalidSignatureException");
+        }
+        Ok(())
     }
 
     fn act(&self, request: &Request) -> Result<Value, Refusal> {

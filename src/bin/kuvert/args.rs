@@ -1,6 +1,7 @@
 //! What may stand on the command line, and the help that explains it.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -10,6 +11,7 @@ use clap_complete::Shell;
 use kuvert::Threads;
 
 use crate::failure::Failure;
+use crate::keys::Manner;
 use crate::{help, names};
 
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.
@@ -30,6 +32,7 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     Rewrap(RewrapArguments),
     Repair(RepairArguments),
+    Doctor(DoctorArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -152,9 +155,12 @@ pub(crate) struct InspectArguments {
 pub(crate) struct RewrapArguments {
     #[command(flatten)]
     pub(crate) keys: OpeningKeyArguments,
-    /// A key file for the new key, which is its first one; repeats, and then each of them can open the files.
+    /// The new key, of a key file its first one; repeats, and then each of them can open the files.
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath, required_unless_present = "remove")]
     pub(crate) to: Vec<OsString>,
+    /// Makes the keys of --to the shares of one recipient: all of them are needed to open.
+    #[arg(long, requires = "to", conflicts_with = "remove")]
+    pub(crate) to_all_of: bool,
     /// Adds the new keys and keeps those that can open the files already.
     #[arg(long, requires = "to", conflicts_with = "remove")]
     pub(crate) add: bool,
@@ -171,7 +177,7 @@ pub(crate) struct RewrapArguments {
 pub(crate) struct RepairArguments {
     #[command(flatten)]
     pub(crate) keys: OpeningKeyArguments,
-    /// A key file with the key that was wanted; repeats [default: the keys of -k].
+    /// The key that was wanted; repeats [default: the keys of -k].
     #[arg(long, value_name = "NEW", value_hint = ValueHint::FilePath)]
     pub(crate) to: Vec<OsString>,
     #[command(flatten)]
@@ -200,6 +206,25 @@ pub(crate) struct ChangeArguments {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// Tells whether a file can be opened here and now, and which key, right or region is missing. Changes nothing.
+#[derive(Args)]
+#[command(override_usage = help::DOCTOR.usage, after_help = help::DOCTOR.after_help())]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) keys: OpeningKeyArguments,
+    #[command(flatten)]
+    pub(crate) context: PresentedArguments,
+    /// The header's file, where it is detached; FILE is then the body.
+    #[arg(long, value_name = "HEADER", requires = "file")]
+    pub(crate) header: Option<PathBuf>,
+    /// Writes one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The file in question [default: none, only the keys are looked at].
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
 /// Prints the completions of this program for a shell.
 #[derive(Args)]
 #[command(override_usage = help::COMPLETIONS.usage, after_help = help::COMPLETIONS.after_help())]
@@ -222,17 +247,39 @@ pub(crate) struct ManArguments {
 
 #[derive(Args)]
 pub(crate) struct OpeningKeyArguments {
-    /// A key file; repeats: each file is opened with the key that fits [default: KUVERT_KEYS, separated by blanks].
+    /// A key file, aws-kms:ARN or config:FILE.toml; repeats: each file is opened with the key that fits [default:
+    /// KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
+    /// Takes the keys of -k for the shares of one recipient, which opens with all of them.
+    #[arg(long)]
+    pub(crate) all_of: bool,
+    /// Lets AWS KMS be told the context pair of this name, which it writes to CloudTrail; repeats.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kms_context: Vec<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct SealingKeyArguments {
-    /// A key file, of which the first key seals; of several files, that of the first one [default: KUVERT_KEYS, separated by
-    /// blanks].
+    /// A key file, of which the first key seals, aws-kms:ARN or config:FILE.toml; repeats, and then each of them can
+    /// open [default: KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
+    /// Seals if N of the keys can be asked; 'kuvert repair' adds the others later [default: all].
+    #[arg(long, value_name = "N", conflicts_with = "all_of")]
+    pub(crate) min: Option<NonZeroUsize>,
+    /// Makes the keys the shares of one recipient: all of them are needed to open.
+    #[arg(long)]
+    pub(crate) all_of: bool,
+    /// Has AWS KMS check the context pair of this name, too, and write it to CloudTrail; repeats.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kms_context: Vec<String>,
+}
+
+impl OpeningKeyArguments {
+    pub(crate) fn manner(&self) -> Manner<'_> {
+        Manner { all_of: self.all_of, kms_context: &self.kms_context }
+    }
 }
 
 #[derive(Args)]

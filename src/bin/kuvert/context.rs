@@ -2,11 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 
-use kuvert::{EncryptionContext, Header, OpenError};
+use kuvert::{EncryptionContext, Header, OpenError, Recipient};
 
 use crate::args::PresentedArguments;
 use crate::failure::Failure;
-use crate::names;
+use crate::{keys, names};
 
 /// What `-c` presents when opening: stored and required pairs alike.
 pub(crate) fn presented(pairs: &[OsString]) -> Result<EncryptionContext, Failure> {
@@ -30,12 +30,16 @@ pub(crate) fn stored_and_required(
     Ok(context)
 }
 
-/// The pairs that a header says were stored: kept for the case that opening it fails.
-pub(crate) struct Stored(Vec<(String, String)>);
+/// What a header says about pairs and keys: kept for the case that opening it fails.
+pub(crate) struct Stored {
+    pairs: Vec<(String, String)>,
+    pub(crate) recipients: Vec<Recipient>,
+}
 
 impl Stored {
     pub(crate) fn of(header: &Header) -> Self {
-        Self(header.claimed_context().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        let pairs = header.claimed_context().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { pairs: pairs.collect(), recipients: keys::recipients(header) }
     }
 }
 
@@ -53,14 +57,14 @@ pub(crate) fn explain(
         arguments.context.iter().filter_map(|pair| split(pair, "-c").ok()).collect();
     let value = |name: &str| presented.iter().find(|(own, _)| *own == name).map(|(_, value)| *value);
     let missing: Vec<String> = stored
-        .0
+        .pairs
         .iter()
         .filter(|(name, _)| !arguments.accept_stored_context && value(name).is_none())
         .map(|(name, _)| flag(name))
         .collect();
-    let differing = stored.0.iter().filter(|(name, own)| value(name).is_some_and(|value| value != own));
+    let differing = stored.pairs.iter().filter(|(name, own)| value(name).is_some_and(|value| value != own));
     let differing: Vec<String> = differing.map(|(name, _)| names::shown(name)).collect();
-    let unknown = presented.iter().filter(|(name, _)| !stored.0.iter().any(|(own, _)| own == name));
+    let unknown = presented.iter().filter(|(name, _)| !stored.pairs.iter().any(|(own, _)| own == name));
     let unknown: Vec<String> = unknown.map(|(name, _)| names::shown(name)).collect();
 
     let is_told = !missing.is_empty() || !differing.is_empty();
@@ -102,7 +106,7 @@ fn flag(name: &str) -> String {
 
 /// Splits at the first `=`. The error shows nothing of the pair, which may be a value given without its name.
 // fmt: T-3
-fn split<'a>(pair: &'a OsStr, of: &str) -> Result<(&'a str, &'a str), Failure> {
+pub(crate) fn split<'a>(pair: &'a OsStr, of: &str) -> Result<(&'a str, &'a str), Failure> {
     let Some(text) = pair.to_str() else {
         return Err(Failure::usage(format!("a pair given with {of} is not UTF-8 text")));
     };

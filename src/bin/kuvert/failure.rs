@@ -10,8 +10,8 @@ use std::{error, fmt};
 use kuvert::provider::KeyFileError;
 use kuvert::{Category, ContextError, OpenError, SealError};
 
-use crate::names;
 use crate::terminal::Binary;
+use crate::{names, remedy};
 
 /// What went wrong, what to do next, and the exit status.
 #[derive(Debug)]
@@ -44,7 +44,13 @@ impl Failure {
     /// Of sealing.
     pub(crate) fn sealing(error: &SealError) -> Self {
         let told = if let SealError::Io(inner) = error { Self::io(inner) } else { None };
-        told.unwrap_or_else(|| Self::new(error.category(), error.to_string()))
+        let failure = told.unwrap_or_else(|| Self::new(error.category(), error.to_string()));
+        match error {
+            SealError::Provider(error) => {
+                remedy::advise(Self { category: remedy::category(error), ..failure }, [error])
+            }
+            _ => failure,
+        }
     }
 
     /// Of opening what is called `name`.
@@ -53,6 +59,12 @@ impl Failure {
             return failure;
         }
         let failure = Self::new(error.category(), format!("{name}: {error}"));
+        if let OpenError::KeyUnavailable(keys) = error {
+            let asked: Vec<_> = keys.0.iter().filter_map(|attempt| attempt.error.as_ref()).collect();
+            if !asked.is_empty() {
+                return remedy::advise(failure, asked);
+            }
+        }
         match next_step(error.category()) {
             Some(advice) => failure.advise(advice),
             None => failure,
@@ -164,7 +176,7 @@ fn next_step(category: Category) -> Option<&'static str> {
         Category::WrongKey => {
             "another key has the same name, or the header is damaged: try the right key file with -k, or another copy"
         }
-        Category::KeyUnavailable => "give the key file that has one of these ids with -k",
+        Category::KeyUnavailable => "give the key that has one of these ids with -k",
         _ => return None,
     })
 }

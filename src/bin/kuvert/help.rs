@@ -4,7 +4,9 @@
 
 mod texts;
 
-pub(crate) use texts::{COMPLETIONS, INSPECT, KEYGEN, MAN, OPEN, OVERVIEW, REPAIR, REWRAP, SEAL, VERIFY};
+pub(crate) use texts::{
+    COMPLETIONS, DOCTOR, INSPECT, KEYGEN, MAN, OPEN, OVERVIEW, REPAIR, REWRAP, SEAL, VERIFY,
+};
 
 /// What is said about a command.
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<(), Failure> {
 }
 
 /// What a file claims.
-struct Claims {
+pub(crate) struct Claims {
     start: Start,
     /// Bytes of the whole message; of a detached header, which is alone in its file, nothing is known.
     message_len: Option<u64>,
@@ -47,7 +47,7 @@ enum Start {
 }
 
 impl Claims {
-    fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         match &self.start {
             Start::Message(start) => start.header(),
             Start::Envelope(header) => header,
@@ -55,13 +55,13 @@ impl Claims {
     }
 
     /// Whether one slot is damaged beside a good one.
-    fn is_degraded(&self) -> bool {
+    pub(crate) fn is_degraded(&self) -> bool {
         let mut slots = self.header().claimed_slots();
         slots.any(|slot| matches!(slot, ClaimedSlot::Bad { .. }))
     }
 
     /// Whether two slots list keys, so that a rewrap is under way or was interrupted.
-    fn is_unfinished(&self) -> bool {
+    pub(crate) fn is_unfinished(&self) -> bool {
         let filled = |slot: &ClaimedSlot<'_>| matches!(slot, ClaimedSlot::Filled { .. });
         self.header().claimed_slots().filter(filled).count() > 1
     }
@@ -75,7 +75,7 @@ impl Claims {
     }
 }
 
-fn read(file: &Path) -> Result<Claims, Failure> {
+pub(crate) fn read(file: &Path) -> Result<Claims, Failure> {
     let mut source = Source::open(Some(file))?;
     let start = match MessageStart::read(&mut source) {
         Ok(start) => Start::Message(start),

@@ -1,95 +1,192 @@
-//! From `-k` and `KUVERT_KEYS` to a key provider.
+//! From `-k`, `--to` and `KUVERT_KEYS` to a key provider.
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+mod config;
+mod explain;
+#[cfg(feature = "https")]
+mod kms;
+#[cfg(not(feature = "https"))]
+#[path = "keys/no_kms.rs"]
+mod kms;
+mod missing;
+mod name;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use kuvert::provider::{KeyProvider, MemoryProvider};
+use kuvert::ProviderError;
+use kuvert::provider::{AllOf, AnyOf, AnyOfOptions, CacheOptions, Cached, KeyProvider, MemoryProvider};
 
+pub(crate) use self::explain::{explain, kms_names, recipients};
+pub(crate) use self::kms::is_about_credentials;
+pub(crate) use self::missing::Missing;
+pub(crate) use self::name::KeyName;
 use crate::failure::Failure;
 use crate::names;
 
-/// The keys of all files that were given.
-pub(crate) fn load(keys: &[OsString]) -> Result<MemoryProvider, Failure> {
-    load_all(&given(keys)?)
+/// How the keys of one call go together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    /// Whether they are the shares of one recipient.
+    pub(crate) all_of: bool,
+    /// Names of context pairs that AWS KMS is told.
+    pub(crate) kms_context: &'a [String],
 }
 
-/// The keys as they were given with `-k`, or else by the environment; at least one.
-pub(crate) fn given(keys: &[OsString]) -> Result<Vec<OsString>, Failure> {
-    let given = if keys.is_empty() { from_environment() } else { keys.to_vec() };
+/// What a provider for one key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Opens,
+    Seals,
+    Both,
+}
+
+/// Keys that open, and what they are called.
+pub(crate) struct Opening {
+    pub(crate) provider: Arc<dyn KeyProvider>,
+    /// For messages about keys that were not given.
+    pub(crate) ids: String,
+}
+
+/// The keys that were given with `-k`, or else by the environment; at least one.
+pub(crate) fn given(keys: &[OsString]) -> Result<Vec<KeyName>, Failure> {
+    let given = if keys.is_empty() { name::from_environment() } else { keys.to_vec() };
     if given.is_empty() {
         return Err(Failure::usage(
             "no key was given: name a key file with -k KEY, or in the variable KUVERT_KEYS",
         )
         .advise("'kuvert keygen -o KEYFILE' makes one"));
     }
-    Ok(given)
+    parse(&given)
 }
 
-/// The keys of all these files, of which the first one seals.
-pub(crate) fn load_all(keys: &[OsString]) -> Result<MemoryProvider, Failure> {
-    let paths = keys.iter().map(|key| key_path(key)).collect::<Result<Vec<_>, _>>()?;
-    Ok(MemoryProvider::from_key_files(paths)?)
+pub(crate) fn parse(keys: &[OsString]) -> Result<Vec<KeyName>, Failure> {
+    keys.iter().map(|key| KeyName::parse(key)).collect()
 }
 
-/// A provider for each of these files: each is to be able to open.
-pub(crate) fn each(keys: &[OsString]) -> Result<Vec<Arc<dyn KeyProvider>>, Failure> {
-    let one = |key: &OsString| Ok(Arc::new(load_all(std::slice::from_ref(key))?) as Arc<dyn KeyProvider>);
-    keys.iter().map(one).collect()
-}
-
-/// The ids of the keys that were given, for messages about keys that were not.
-pub(crate) fn ids(provider: &MemoryProvider) -> String {
-    let ids: Vec<_> = provider.describe().keys.into_iter().map(|key| names::shown(&key.id)).collect();
-    ids.join(", ")
-}
-
-fn from_environment() -> Vec<OsString> {
-    let Some(keys) = std::env::var_os(VARIABLE) else { return Vec::new() };
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
-    // Blanks are ASCII, so that cutting there leaves whole pieces of whatever encoding the rest has.
-    let pieces = keys.as_encoded_bytes().split(is_blank).filter(|piece| !piece.is_empty());
-    pieces.map(piece_of).collect()
-}
-
-#[cfg(unix)]
-fn piece_of(bytes: &[u8]) -> OsString {
-    use std::os::unix::ffi::OsStrExt as _;
-    OsStr::from_bytes(bytes).to_os_string()
-}
-
-#[cfg(not(unix))]
-fn piece_of(bytes: &[u8]) -> OsString {
-    String::from_utf8_lossy(bytes).into_owned().into()
-}
-
-fn key_path(key: &OsStr) -> Result<PathBuf, Failure> {
-    let text = key.to_string_lossy();
-    if let Some(scheme) = OTHERS.iter().find(|scheme| text.starts_with(**scheme)) {
-        return Err(Failure::usage(format!(
-            "this release has no provider for {scheme} keys: name a key file"
-        ))
-        .advise(format!("a file of that name is given as 'file:{scheme}...' or './{scheme}...'")));
+/// Whatever opens with any of these keys, or with all of them.
+// fmt: T-18
+pub(crate) fn opening(keys: &[KeyName], manner: Manner<'_>) -> Result<Opening, Failure> {
+    if manner.all_of {
+        let members = each(keys, manner, Role::Opens)?;
+        let ids = ids(&members);
+        return Ok(Opening { provider: all_of(members)?, ids: format!("all of {ids}") });
     }
-    Ok(strip(key, "file:").into())
+    let files: Vec<&Path> = keys.iter().filter_map(KeyName::file).collect();
+    let mut members: Vec<Arc<dyn KeyProvider>> = Vec::new();
+    if !files.is_empty() {
+        // As one, so that a name that two keys share is found. They come first: asking them costs no call.
+        members.push(Arc::new(MemoryProvider::from_key_files(files)?));
+    }
+    for key in keys.iter().filter(|key| key.file().is_none()) {
+        members.push(one(key, manner, Role::Opens)?);
+    }
+    let ids = ids(&members);
+    let provider = match <[_; 1]>::try_from(members) {
+        Ok([member]) => member,
+        Err(members) => Arc::new(AnyOf::new(members).map_err(misfit)?),
+    };
+    Ok(Opening { provider, ids })
 }
 
-/// The rest behind an ASCII prefix.
-#[cfg(unix)]
-fn strip(text: &OsStr, prefix: &str) -> OsString {
-    use std::os::unix::ffi::OsStrExt as _;
-    let bytes = text.as_bytes();
-    OsStr::from_bytes(bytes.strip_prefix(prefix.as_bytes()).unwrap_or(bytes)).to_os_string()
-}
-
-#[cfg(not(unix))]
-fn strip(text: &OsStr, prefix: &str) -> OsString {
-    match text.to_str().and_then(|text| text.strip_prefix(prefix)) {
-        Some(rest) => rest.into(),
-        None => text.to_os_string(),
+impl Opening {
+    /// Keeps unwrapped keys, so that a file that is read twice costs one call. Failures are not kept.
+    pub(crate) fn cached(self) -> Self {
+        let options =
+            CacheOptions::default().with_negative_age(Duration::ZERO).with_retry_after(Duration::ZERO);
+        Self { provider: Arc::new(Cached::from_arc(self.provider, options)), ..self }
     }
 }
 
-const VARIABLE: &str = "KUVERT_KEYS";
-/// Kinds of keys that later releases know.
-const OTHERS: [&str; 2] = ["aws-kms:", "pkcs11:"];
+/// What seals for each of these keys, or so that all of them are needed. Fewer will do with `min`.
+// fmt: T-15
+pub(crate) fn sealing(
+    keys: &[KeyName],
+    manner: Manner<'_>,
+    min: Option<NonZeroUsize>,
+    missing: &Arc<Missing>,
+) -> Result<Arc<dyn KeyProvider>, Failure> {
+    manner.check(keys)?;
+    if let Some(min) = min.filter(|min| min.get() > keys.len()) {
+        let given = names::counted(keys.len(), "key");
+        return Err(Failure::usage(format!("--min is {min}, and there is {given}")));
+    }
+    let members = each(keys, manner, Role::Seals)?;
+    if manner.all_of {
+        return all_of(members);
+    }
+    match <[_; 1]>::try_from(members) {
+        Ok([member]) => Ok(member),
+        Err(members) => {
+            let mut options = AnyOfOptions::default();
+            // A program that seals one message has the time to wait for the others.
+            options.grace = options.deadline;
+            options.min = min.map(NonZeroUsize::get);
+            let any_of = AnyOf::new(members).and_then(|any_of| any_of.with_options(options));
+            Ok(Arc::new(any_of.map_err(misfit)?.with_observer(Arc::clone(missing) as _)))
+        }
+    }
+}
+
+/// A provider for each of these keys, or one for all of them together: each is to be able to open.
+pub(crate) fn new_recipients(
+    keys: &[KeyName],
+    manner: Manner<'_>,
+) -> Result<Vec<Arc<dyn KeyProvider>>, Failure> {
+    let each = each(keys, manner, Role::Both)?;
+    if manner.all_of { Ok(vec![all_of(each)?]) } else { Ok(each) }
+}
+
+/// A provider for one key alone.
+pub(crate) fn one(key: &KeyName, manner: Manner<'_>, role: Role) -> Result<Arc<dyn KeyProvider>, Failure> {
+    match key {
+        KeyName::File(path) => Ok(Arc::new(MemoryProvider::from_key_files([path])?)),
+        KeyName::Kms(arn) => kms::provider(arn, manner.kms_context, &[], role),
+        KeyName::Config(path) => config::provider(path),
+    }
+}
+
+/// The same, for asking whether it works: with the pairs that the key's policy may want to see.
+pub(crate) fn for_check(
+    key: &KeyName,
+    pairs: &[(String, String)],
+    role: Role,
+) -> Result<Arc<dyn KeyProvider>, Failure> {
+    match key {
+        KeyName::Kms(arn) => kms::provider(arn, &[], pairs, role),
+        KeyName::File(_) | KeyName::Config(_) => one(key, Manner { all_of: false, kms_context: &[] }, role),
+    }
+}
+
+impl Manner<'_> {
+    /// Names for KMS are a slip where there is no KMS.
+    pub(crate) fn check(&self, keys: &[KeyName]) -> Result<(), Failure> {
+        let is_idle = !self.kms_context.is_empty() && !keys.iter().any(|key| matches!(key, KeyName::Kms(_)));
+        if is_idle {
+            return Err(Failure::usage("--kms-context belongs to keys of AWS KMS, and none is given"));
+        }
+        Ok(())
+    }
+}
+
+fn each(keys: &[KeyName], manner: Manner<'_>, role: Role) -> Result<Vec<Arc<dyn KeyProvider>>, Failure> {
+    keys.iter().map(|key| one(key, manner, role)).collect()
+}
+
+fn all_of(members: Vec<Arc<dyn KeyProvider>>) -> Result<Arc<dyn KeyProvider>, Failure> {
+    let all_of = AllOf::new(members).map_err(|error| Failure::new(error.category(), error.to_string()))?;
+    Ok(Arc::new(all_of))
+}
+
+/// Keys that cannot stand side by side.
+fn misfit(error: ProviderError) -> Failure {
+    Failure::new(error.category(), error.to_string())
+        .advise("each -k becomes a recipient of its own: give each key once")
+}
+
+fn ids(members: &[Arc<dyn KeyProvider>]) -> String {
+    let keys = members.iter().flat_map(|member| member.describe().keys);
+    keys.map(|key| names::shown(&key.id)).collect::<Vec<_>>().join(", ")
+}

@@ -1,4 +1,4 @@
-//! The program `kuvert`: seals streams and files under key files, and opens, verifies and inspects them.
+//! The program `kuvert`: seals streams and files under keys of yours, and opens, verifies and inspects them.
 //!
 //! Floor 7: stands on the crate's public face only, and has no crypto and no file format of its own. Section 16 of
 //! the format says what every command promises; the operations manual says how to use them.
@@ -8,6 +8,7 @@ mod command;
 mod completions;
 mod context;
 mod detached;
+mod doctor;
 mod failure;
 mod help;
 mod inspect;
@@ -19,6 +20,7 @@ mod names;
 mod open;
 mod output;
 mod progress;
+mod remedy;
 mod rewrap;
 mod seal;
 mod side_copy;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Man(arguments) => man::run(&arguments),
         Command::Rewrap(arguments) => rewrap::run(&arguments),
         Command::Repair(arguments) => rewrap::repair(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

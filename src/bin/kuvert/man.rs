@@ -144,8 +144,13 @@ const NO_DATE: &str = " ";
 /// Names and what they mean.
 type Named = &'static [(&'static str, &'static str)];
 
-const ENVIRONMENT: Named =
-    &[("KUVERT_KEYS", "Paths of key files, separated by blanks, for where no -k is given.")];
+const ENVIRONMENT: Named = &[
+    ("KUVERT_KEYS", "Keys as -k takes them, separated by blanks, for where no -k is given."),
+    (
+        "AWS_PROFILE, AWS_ACCESS_KEY_ID and others",
+        "Credentials for keys in AWS KMS, as every AWS tool takes them. AWS_ENDPOINT_URL_KMS names another endpoint.",
+    ),
+];
 
 const KEY_FILE: Named = &[(
     "KEY",

@@ -13,6 +13,7 @@ use crate::args::{OpenArguments, OpeningKeyArguments, PresentedArguments};
 use crate::context::Stored;
 use crate::detached::header_path;
 use crate::failure::{Failure, warn};
+use crate::keys::KeyName;
 use crate::output::{Output, Target};
 use crate::progress::Progress;
 use crate::source::Source;
@@ -39,6 +40,8 @@ pub(crate) fn run(arguments: &OpenArguments) -> Result<(), Failure> {
 /// Keys and context, with which any number of messages can be opened.
 pub(crate) struct Reading<'a> {
     handle: OpenHandle,
+    keys: Vec<KeyName>,
+    key: &'a OpeningKeyArguments,
     key_ids: String,
     context: kuvert::EncryptionContext,
     arguments: &'a PresentedArguments,
@@ -51,13 +54,17 @@ pub(crate) struct Message {
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(key: &OpeningKeyArguments, arguments: &'a PresentedArguments) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        key: &'a OpeningKeyArguments,
+        arguments: &'a PresentedArguments,
+    ) -> Result<Self, Failure> {
         let context = context::presented(&arguments.context)?;
-        let provider = keys::load(&key.key)?;
-        let key_ids = keys::ids(&provider);
+        let keys = keys::given(&key.key)?;
+        key.manner().check(&keys)?;
+        let opening = keys::opening(&keys, key.manner())?.cached();
         let options = OpenOptions::default().with_accept_stored_context(arguments.accept_stored_context);
-        let handle = Kuvert::open_only(provider).with_options(options).into();
-        Ok(Self { handle, key_ids, context, arguments })
+        let handle = Kuvert::open_only(opening.provider).with_options(options).into();
+        Ok(Self { handle, keys, key, key_ids: opening.ids, context, arguments })
     }
 
     /// Opens a file or standard input up to its first chunk, and warns of what is wrong and yet harmless.
@@ -95,6 +102,7 @@ impl<'a> Reading<'a> {
     /// Adds to the failure of opening what can be told from the header and the arguments.
     pub(crate) fn explain(&self, failure: Failure, error: &OpenError, stored: &Stored) -> Failure {
         let failure = context::explain(failure, error, stored, self.arguments);
+        let failure = keys::explain(failure, error, &stored.recipients, &self.keys, self.key.manner());
         match error {
             OpenError::KeyUnavailable(_) => failure.advise(format!("keys given: {}", self.key_ids)),
             _ => failure,

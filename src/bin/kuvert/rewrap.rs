@@ -7,24 +7,26 @@ mod failure;
 mod report;
 mod target;
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use kuvert::blocking::block_on;
 use kuvert::{
-    EncryptionContext, Kuvert, OpenHandle, OpenOptions, Rewrap, RewrapOptions, RewrapOutcome, RewrapReport,
+    EncryptionContext, OpenHandle, OpenOptions, Rewrap, RewrapOptions, RewrapOutcome, RewrapReport,
 };
 
-use crate::args::{ChangeArguments, RepairArguments, RewrapArguments};
+use crate::args::{ChangeArguments, OpeningKeyArguments, RepairArguments, RewrapArguments};
 use crate::failure::{Failure, say};
+use crate::keys::{KeyName, Manner};
 use crate::progress::Progress;
 use crate::{context, interrupt, keys, names};
 use target::Target;
 
 pub(crate) fn run(arguments: &RewrapArguments) -> Result<(), Failure> {
     let change = &arguments.change;
-    let opening = Opening::new(keys::given(&arguments.keys.key)?, &arguments.to, change)?;
-    let mut new = keys::each(&arguments.to)?.into_iter();
+    let to = keys::parse(&arguments.to)?;
+    let opening = Opening::new(&arguments.keys, &to, change)?;
+    let manner = Manner { all_of: arguments.to_all_of, ..arguments.keys.manner() };
+    let mut new = keys::new_recipients(&to, manner)?.into_iter();
     let rewrap = match new.next() {
         None => opening.handle.remove_recipient(&arguments.remove),
         Some(first) if arguments.add => opening.handle.add_recipient_arc(first),
@@ -37,30 +39,45 @@ pub(crate) fn run(arguments: &RewrapArguments) -> Result<(), Failure> {
 
 pub(crate) fn repair(arguments: &RepairArguments) -> Result<(), Failure> {
     let change = &arguments.change;
-    let own = keys::given(&arguments.keys.key)?;
-    let wanted = if arguments.to.is_empty() { own.clone() } else { arguments.to.clone() };
-    let opening = Opening::new(own, &arguments.to, change)?;
-    let mut new = keys::each(&wanted)?.into_iter();
+    let to = keys::parse(&arguments.to)?;
+    let opening = Opening::new(&arguments.keys, &to, change)?;
+    let manner = Manner { all_of: false, ..arguments.keys.manner() };
+    let mut new = keys::new_recipients(if to.is_empty() { &opening.own } else { &to }, manner)?.into_iter();
     let Some(first) = new.next() else { return Err(Failure::usage("there is no key to add")) };
     let rewrap = new.fold(opening.handle.repair_arc(first), Rewrap::and_to);
     Work::new("repairing", rewrap, opening, change).all()
 }
 
 /// What opens the files.
-struct Opening {
+struct Opening<'a> {
     handle: OpenHandle,
+    own: Vec<KeyName>,
     key_ids: String,
+    keys: &'a OpeningKeyArguments,
 }
 
-impl Opening {
+impl<'a> Opening<'a> {
     /// The new keys open as well: files that an earlier run has done are told from files of unknown keys.
-    fn new(mut own: Vec<OsString>, new: &[OsString], arguments: &ChangeArguments) -> Result<Self, Failure> {
-        own.extend(new.iter().cloned());
-        let provider = keys::load_all(&own)?;
-        let key_ids = keys::ids(&provider);
+    fn new(
+        keys: &'a OpeningKeyArguments,
+        new: &[KeyName],
+        arguments: &ChangeArguments,
+    ) -> Result<Self, Failure> {
+        let own = keys::given(&keys.key)?;
+        let manner = keys.manner();
+        let all: Vec<KeyName> = own.iter().chain(new).cloned().collect();
+        manner.check(&all)?;
+        // Key files go together, so that a name that two keys share is found. What else is new is tried by the rewrap itself.
+        let goes_along = |key: &&KeyName| !keys.all_of && key.file().is_some();
+        let together: Vec<KeyName> = own.iter().chain(new.iter().filter(goes_along)).cloned().collect();
+        let mut opening = keys::opening(&together, manner)?;
+        for key in new.iter().filter(|key| !goes_along(key)) {
+            opening.ids = format!("{}, {}", opening.ids, key.shown());
+        }
         let options =
             OpenOptions::default().with_accept_stored_context(arguments.context.accept_stored_context);
-        Ok(Self { handle: Kuvert::open_only(provider).with_options(options), key_ids })
+        let handle = OpenHandle::from_arc(opening.provider).with_options(options);
+        Ok(Self { handle, own: all, key_ids: opening.ids, keys })
     }
 }
 
@@ -68,7 +85,7 @@ impl Opening {
 struct Work<'a> {
     what: &'static str,
     rewrap: Rewrap,
-    key_ids: String,
+    opening: Opening<'a>,
     /// Ids that are to be removed, for the message that one of them is not there.
     removed: String,
     arguments: &'a ChangeArguments,
@@ -84,10 +101,9 @@ struct Count {
 }
 
 impl<'a> Work<'a> {
-    fn new(what: &'static str, rewrap: Rewrap, opening: Opening, arguments: &'a ChangeArguments) -> Self {
+    fn new(what: &'static str, rewrap: Rewrap, opening: Opening<'a>, arguments: &'a ChangeArguments) -> Self {
         let options = RewrapOptions::default().with_in_place_only(arguments.in_place);
-        let (rewrap, key_ids) = (rewrap.with_options(options), opening.key_ids);
-        Self { what, rewrap, key_ids, removed: String::new(), arguments }
+        Self { what, rewrap: rewrap.with_options(options), opening, removed: String::new(), arguments }
     }
 
     fn all(&self) -> Result<(), Failure> {
@@ -131,7 +147,7 @@ impl<'a> Work<'a> {
         };
         let done = done.map_err(|error| Failure::new(kuvert::Category::Usage, error.to_string()))?;
         done.map_err(|error| {
-            let failure = failure::of(&error, &target, &self.arguments.context, &self.key_ids);
+            let failure = failure::of(&error, &target, &self.arguments.context, &self.opening);
             let is_about_removal =
                 !self.removed.is_empty() && failure.category() == kuvert::Category::Refused;
             if is_about_removal {

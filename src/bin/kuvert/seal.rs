@@ -1,18 +1,22 @@
 //! `kuvert seal`.
 
 use std::io::{self, Read, Write as _};
+use std::sync::Arc;
 
 use kuvert::blocking::Kuvert;
-use kuvert::{Layout, SealOptions, Sealer, Threads};
+use kuvert::io::SealReport;
+use kuvert::provider::KeyProvider;
+use kuvert::{EncryptionContext, Layout, SealOptions, Sealer, Threads};
 
-use crate::args::{LayoutName, SealArguments};
+use crate::args::{LayoutName, SealArguments, SealingKeyArguments};
 use crate::command::Running;
 use crate::detached::HeaderFile;
 use crate::failure::Failure;
+use crate::keys::{self, Manner, Missing};
 use crate::output::{Output, Target};
 use crate::progress::Progress;
 use crate::source::Source;
-use crate::{context, keys};
+use crate::{context, names};
 
 pub(crate) fn run(arguments: &SealArguments) -> Result<(), Failure> {
     let target = Target::new(arguments.output.as_deref(), arguments.force)?;
@@ -29,27 +33,52 @@ pub(crate) fn run(arguments: &SealArguments) -> Result<(), Failure> {
     // fmt: T-3
     let context = context::stored_and_required(&arguments.context, &arguments.require)?;
     let options = SealOptions::default().with_layout(layout(arguments.layout));
-    let kuvert = Kuvert::new(keys::load(&arguments.keys.key)?).with_seal_options(options);
+    let missing = Arc::new(Missing::default());
+    let provider = provider(&arguments.keys, &context, &missing)?;
+    let kuvert = Kuvert::from_arc(provider).with_seal_options(options);
     let sealer = kuvert.sealer(&context).map_err(|error| Failure::sealing(&error))?;
     let header = header_file.map(|file| file.write(sealer.header())).transpose()?;
     let output = target.create()?;
     // Last, so that no command is started for nothing.
-    let output = seal(sealer, Input::open(arguments)?, output, arguments.threads.threads)?;
+    let (output, report) = seal(sealer, Input::open(arguments)?, output, arguments.threads.threads)?;
     match header {
         Some(header) => header.commit_with(output),
         None => output.commit(),
+    }?;
+    // fmt: T-15
+    missing.warn_of(&report, &arguments.output.as_deref().map_or("standard output".into(), names::path));
+    Ok(())
+}
+
+fn provider(
+    arguments: &SealingKeyArguments,
+    context: &EncryptionContext,
+    missing: &Arc<Missing>,
+) -> Result<Arc<dyn KeyProvider>, Failure> {
+    // fmt: T-17
+    if let Some(name) = arguments.kms_context.iter().find(|name| !context.names().any(|own| own == *name)) {
+        let name = names::shown(name);
+        return Err(Failure::usage(format!("--kms-context names the pair {name}, which is not given"))
+            .advise(format!("give it: -c {name}=...")));
     }
+    let manner = Manner { all_of: arguments.all_of, kms_context: &arguments.kms_context };
+    keys::sealing(&keys::given(&arguments.key)?, manner, arguments.min, missing)
 }
 
 /// Everything of the input and the end of the message, in an output that nobody sees yet.
-fn seal(sealer: Sealer, mut input: Input, output: Output, threads: Threads) -> Result<Output, Failure> {
+fn seal(
+    sealer: Sealer,
+    mut input: Input,
+    output: Output,
+    threads: Threads,
+) -> Result<(Output, SealReport), Failure> {
     let mut writer = sealer.into_parallel_writer(output, threads);
     writer.copy_from(&mut input).map_err(|error| Failure::sealing(&error.into()))?;
     // fmt: T-6
     input.end()?;
-    let (mut output, _) = writer.finish().map_err(|error| Failure::sealing(&error))?;
+    let (mut output, report) = writer.finish().map_err(|error| Failure::sealing(&error))?;
     output.flush().map_err(|error| Failure::sealing(&error.into()))?;
-    Ok(output)
+    Ok((output, report))
 }
 
 const fn layout(name: LayoutName) -> Layout {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     error::{OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, UnavailableKeys},
-    format::stanza::{Recipient, RecipientType},
+    format::stanza::{Recipient, RecipientType, all_of},
     provider::{KeyProvider, UnwrapAnswer, UnwrapAnswers, WrapContext},
     secret::DataKey,
 };
@@ -161,6 +161,15 @@ impl SlotSearch<'_> {
     }
 }
 
+/// Whether what refused this recipient was a key service that was given pairs of the context, alone or for one share.
+fn may_be_of_another_context(recipient: &Recipient, error: &ProviderError) -> bool {
+    if recipient.recipient_type() != RecipientType::ALL_OF {
+        return recipient.tells_pairs();
+    }
+    let refused = |share: &Recipient| share.tells_pairs() && error.key_id() == Some(&*share.id_lossy());
+    all_of::parse(recipient.wrap()).is_ok_and(|all_of| all_of.shares.iter().any(refused))
+}
+
 /// What came of the stanzas that did not open the message.
 #[derive(Default)]
 struct Tally {
@@ -179,8 +188,7 @@ impl Tally {
         self.matched = true;
         if error.kind() != ProviderErrorKind::Rejected {
             self.unavailable = true;
-        } else if recipient.recipient_type() == RecipientType::AWS_KMS && recipient.params() != [0] {
-            // The key service was given pairs of the context, and cannot tell a wrong key from a wrong pair.
+        } else if may_be_of_another_context(recipient, &error) {
             self.other_context = true;
         }
         let id = recipient.id_lossy();

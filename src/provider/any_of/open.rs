@@ -54,6 +54,9 @@ pub(super) struct Race<'a> {
     hedge: Option<Sleep>,
 }
 
+/// What a member answered, and when it was asked.
+type Answered = (Instant, Result<Option<DataKey>, ProviderError>);
+
 impl<'a> Race<'a> {
     pub(super) fn new(
         any_of: &'a AnyOf,
@@ -128,10 +131,7 @@ impl<'a> Race<'a> {
     }
 
     /// The answer of a member, with its entry, which runs no more.
-    fn next_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Option<(usize, (Instant, Result<Option<DataKey>, ProviderError>))> {
+    fn next_answer(&mut self, cx: &mut Context<'_>) -> Option<(usize, Answered)> {
         let ready = |(_, _, call): &mut (_, _, Call<'_, _>)| match call.as_mut().poll(cx) {
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
@@ -143,13 +143,13 @@ impl<'a> Race<'a> {
         Some((entry, (begun, answer)))
     }
 
-    fn take(&mut self, at: usize, (begun, answer): (Instant, Result<Option<DataKey>, ProviderError>)) {
+    fn take(&mut self, at: usize, (begun, answer): Answered) {
         let now = self.clock().now();
         let Entry { member: index, place, .. } = self.entries[at];
         match answer {
             Ok(Some(key)) => {
                 self.any_of.succeeded(index, now.saturating_duration_since(begun));
-                self.leave_behind(|_| true);
+                self.leave_behind(|_| true, Some(begun));
                 self.key = Some((place, key));
             }
             Ok(None) => {
@@ -167,20 +167,21 @@ impl<'a> Race<'a> {
                 } else {
                     // Those who come after it are asked no more; those before it have their say.
                     self.is_final = true;
-                    self.leave_behind(|entry| entry > at);
+                    self.leave_behind(|entry| entry > at, None);
                 }
             }
         }
     }
 
-    /// Drops calls that are running. One that was begun before another that was faster counts as slow.
-    fn leave_behind(&mut self, whom: impl Fn(usize) -> bool) {
+    /// Drops calls that are running. One that was begun before the one that has the key counts as slow; one that was begun
+    /// after it had no chance to show what it can do.
+    fn leave_behind(&mut self, whom: impl Fn(usize) -> bool, winner: Option<Instant>) {
         let (left, kept) = std::mem::take(&mut self.running).into_iter().partition(|(at, ..)| whom(*at));
         self.running = kept;
         let left: Vec<_> = left;
-        for (at, ..) in left {
+        for (at, begun, _) in left {
             self.entries[at].state = State::Dropped;
-            if !self.is_final {
+            if winner.is_some_and(|winner| begun < winner) {
                 self.any_of.was_slow(self.entries[at].member);
             }
         }

@@ -20,6 +20,7 @@ struct State {
     /// Comes last until then, after which one caller tries it first again.
     last_until: Option<Instant>,
     throttled_in_a_row: u32,
+    slow_in_a_row: u32,
     /// How long the last successes took, the oldest overwritten first.
     latencies: Vec<Duration>,
     next: usize,
@@ -48,7 +49,7 @@ impl Standing {
     /// Says whether it had been bad before.
     pub(super) fn succeeded(&self, latency: Duration) -> bool {
         let mut state = self.lock();
-        state.throttled_in_a_row = 0;
+        (state.throttled_in_a_row, state.slow_in_a_row) = (0, 0);
         let next = state.next;
         match state.latencies.get_mut(next) {
             Some(oldest) => *oldest = latency,
@@ -61,7 +62,7 @@ impl Standing {
     /// It did something else than what its latency is remembered of. Says whether it had been bad before.
     pub(super) fn works(&self) -> bool {
         let mut state = self.lock();
-        state.throttled_in_a_row = 0;
+        (state.throttled_in_a_row, state.slow_in_a_row) = (0, 0);
         state.last_until.take().is_some()
     }
 
@@ -80,6 +81,14 @@ impl Standing {
             _ => return false,
         }
         state.last_until.replace(now + LAST_FOR).is_none()
+    }
+
+    /// Another one was faster. Now and then that happens to everybody; several times in a row, it is a failure. Says
+    /// whether it is bad from now on and was not before.
+    pub(super) fn was_slow(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.slow_in_a_row = state.slow_in_a_row.saturating_add(1);
+        state.slow_in_a_row >= SLOW && state.last_until.replace(now + LAST_FOR).is_none()
     }
 
     /// How long to wait for it before another one is asked as well.
@@ -106,6 +115,8 @@ impl Standing {
 
 /// How long a member that failed comes last.
 const LAST_FOR: Duration = Duration::from_secs(5);
+/// Times in a row that a member may be slow: one of 20 answers takes longer than is usual.
+const SLOW: u32 = 3;
 /// Answers that are remembered.
 const REMEMBERED: usize = 64;
 /// Answers that say what is usual.
@@ -149,6 +160,17 @@ mod tests {
         assert_eq!(first, 1, "one caller at a time tries it again");
         assert!(standing.is_bad() && standing.succeeded(MS) && !standing.comes_last(over));
         assert!(!standing.succeeded(MS), "told twice");
+    }
+
+    #[test]
+    fn once_or_twice_slow_is_nothing() {
+        let (standing, now) = (Standing::default(), Instant::now());
+        for _ in 0..10 {
+            assert!(!standing.was_slow(now) && !standing.was_slow(now) && !standing.comes_last(now));
+            standing.succeeded(MS);
+        }
+        let told: Vec<_> = (0..5).map(|_| standing.was_slow(now)).collect();
+        assert_eq!((told, standing.comes_last(now)), (vec![false, false, true, false, false], true));
     }
 
     #[test]

@@ -259,10 +259,86 @@ fn a_slow_first_is_helped_after_the_usual_time() {
     (0..20).for_each(|_| assert_eq!(rig.open(&recipients), (OPENED, 20 * MS)));
     assert_eq!(rig.calls(), (20, 0));
     rig.a.set(Weather::Slow(2 * SECOND));
-    assert_eq!((rig.open(&recipients), rig.calls()), ((OPENED, 40 * MS), (1, 1)));
-    // From then on it comes last, and the second is asked alone.
+    for _ in 0..3 {
+        assert_eq!(rig.log.health(), []);
+        assert_eq!((rig.open(&recipients), rig.calls()), ((OPENED, 40 * MS), (1, 1)));
+    }
+    // From the third time on it comes last, and the second is asked alone.
     assert_eq!((rig.open(&recipients), rig.calls()), ((OPENED, 20 * MS), (0, 1)));
     assert_eq!(rig.log.health(), [("a".to_owned(), Outcome::Failed(Kind::Timeout))]);
+}
+
+#[test]
+fn who_was_asked_as_well_and_not_needed_is_not_to_blame() {
+    let rig = rig(|any_of| any_of.with_hedge(Hedge::After(15 * MS)));
+    let recipients = rig.sealed();
+    // The first answers 5 ms after the second was asked, which takes 20 itself.
+    (0..4).for_each(|_| assert_eq!(rig.open(&recipients), (OPENED, 20 * MS)));
+    assert_eq!((rig.calls(), rig.log.health()), ((4, 4), vec![]));
+    // And a first that is slow now and then keeps its place.
+    for _ in 0..3 {
+        rig.a.set(Weather::Slow(100 * MS));
+        assert_eq!(rig.open(&recipients), (OPENED, 35 * MS));
+        rig.a.set(Weather::Good);
+        assert_eq!(rig.open(&recipients), (OPENED, 20 * MS));
+    }
+    assert_eq!(rig.log.health(), []);
+}
+
+#[test]
+fn a_member_that_never_wraps_in_time_is_told_of() {
+    let rig = rig(|any_of| any_of.with_min(1).unwrap());
+    rig.a.set(Weather::Hangs);
+    let health: Vec<_> = (0..4).map(|_| (rig.seal().0.unwrap().len(), rig.log.health().len()).1).collect();
+    assert_eq!(health, [0, 0, 1, 0]);
+    rig.a.set(Weather::Good);
+    rig.seal().0.unwrap();
+    assert_eq!(rig.log.health(), [("a".to_owned(), Outcome::Ok)]);
+}
+
+/// Two copies of one multi-Region key: what was sealed where only one of them was up opens through the other.
+#[test]
+fn a_copy_of_the_key_in_another_region_opens() {
+    let arn = |region| format!("arn:aws:kms:{region}:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab");
+    let replica = |region| Arc::new(Replica(arn(region))) as Arc<dyn KeyProvider>;
+    let (near, far) = (replica("eu-central-1"), replica("eu-west-1"));
+    let recipient =
+        run(&TestClock::new(), far.wrap_data_key(&DataKey::copy_from(&[9; 32]), &context())).unwrap();
+    let opens = |provider: &dyn KeyProvider| {
+        run(&TestClock::new(), provider.unwrap_data_key(&recipient[0], &context())).unwrap().is_some()
+    };
+    assert!(opens(&*near) && opens(&AnyOf::new([near.clone()]).unwrap()));
+    // Two regions' copies are two ways in, and one custodian.
+    assert!(AnyOf::new([near.clone(), far.clone()]).is_ok() && AllOf::new([near, far]).is_err());
+}
+
+/// Opens whatever any copy of its key has wrapped, as KMS does.
+#[derive(Debug)]
+struct Replica(String);
+
+#[async_trait]
+impl KeyProvider for Replica {
+    async fn wrap_data_key(&self, key: &DataKey, _: &WrapContext) -> Result<Vec<Recipient>, ProviderError> {
+        let wrap = key.expose_bytes().to_vec();
+        Ok(vec![Recipient::new(RecipientType::AWS_KMS, self.0.as_str(), [0], wrap)])
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        recipient: &Recipient,
+        _: &WrapContext,
+    ) -> Result<Option<DataKey>, ProviderError> {
+        let is_mine = self.describe().keys[0].names(recipient);
+        Ok(is_mine.then(|| DataKey::copy_from(recipient.wrap().try_into().expect("32 bytes"))))
+    }
+
+    async fn check(&self) -> Result<Health, ProviderError> {
+        Ok(Health::good())
+    }
+
+    fn describe(&self) -> ProviderInfo {
+        ProviderInfo::new("replica").with_key(KeyInfo::new(RecipientType::AWS_KMS, self.0.as_str()))
+    }
 }
 
 #[test]
@@ -377,6 +453,10 @@ fn dropped_at_every_poll_nothing_stays_behind() {
         polls += 1;
     }
     assert!(polls > 3, "{polls}");
+    // A call that is kept would show.
+    let mut kept = rig.any_of.unwrap_any(&all, 4, &context);
+    assert!(kept.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+    assert!(rig.a.running().0 == 1 && rig.clock.sleepers() > 0);
 }
 
 #[test]
@@ -389,6 +469,16 @@ fn health_lists_who_does_not_work_and_fails_when_nobody_does() {
     rig.a.set(Weather::Hangs);
     let (failed, time) = timed(&rig.clock, rig.any_of.check());
     assert_eq!((failed.unwrap_err().kind(), time), (Kind::Disabled, 5 * SECOND));
+    // What it finds out about the others is told.
+    rig.log.take();
+    for (weather, told) in [
+        (Weather::Fails(Kind::Unavailable), Outcome::Failed(Kind::Unavailable)),
+        (Weather::Good, Outcome::Ok),
+    ] {
+        rig.a.set(weather);
+        drop(run(&rig.clock, rig.any_of.check()));
+        assert_eq!(rig.log.health(), [("a".to_owned(), told)]);
+    }
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 use std::{error, fmt};
 
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::retry::RetryConfig;
 
 use super::calls::Key;
+use super::connection::Connection;
 use super::context::Names;
 use super::options::AwsKmsRole as Role;
 use super::runtime::Calls;
@@ -21,7 +23,7 @@ use crate::error::{Category, ProviderError, ProviderErrorKind};
 use crate::provider::arn::{ArnError, KeyArn};
 
 /// What an [`AwsKmsProvider`] is built from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is set up before `build`"]
 pub struct AwsKmsBuilder {
     clients: Vec<Client>,
@@ -33,6 +35,7 @@ pub struct AwsKmsBuilder {
     probe_context: Vec<(String, String)>,
     role: Role,
     mixes: bool,
+    client_retries: bool,
     deadline: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -49,6 +52,7 @@ impl AwsKmsBuilder {
             probe_context: Vec::new(),
             role: Role::SealAndOpen,
             mixes: false,
+            client_retries: true,
             deadline: DEADLINE,
             clock: Arc::new(SystemClock),
         }
@@ -142,6 +146,14 @@ impl AwsKmsBuilder {
         self
     }
 
+    /// Whether the clients given here may make a second attempt themselves, if they are set up so (those of `client_for`
+    /// are). They may unless this says `false`; under [`Guarded`](crate::provider::Guarded), which repeats calls itself,
+    /// say so: otherwise each of its attempts is two.
+    pub const fn with_client_retries(mut self, allowed: bool) -> Self {
+        self.client_retries = allowed;
+        self
+    }
+
     /// How long any one call of the provider may take, whatever the client's own time-outs are. 3 s unless said.
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -196,7 +208,6 @@ impl AwsKmsBuilder {
             probe_context,
             role: self.role,
             mixes: self.mixes,
-            clock: self.clock,
             calls,
         };
         Ok(AwsKmsProvider { shared: Arc::new(shared) })
@@ -210,7 +221,7 @@ impl AwsKmsBuilder {
         (names, readable)
     }
 
-    fn clients_by_region(&self, faults: &mut Vec<AwsKmsFault>) -> BTreeMap<String, Client> {
+    fn clients_by_region(&self, faults: &mut Vec<AwsKmsFault>) -> BTreeMap<String, Arc<Connection>> {
         let mut clients = BTreeMap::new();
         for client in &self.clients {
             let Some(region) = client.config().region() else {
@@ -218,7 +229,8 @@ impl AwsKmsBuilder {
                 continue;
             };
             let region = region.to_string();
-            if clients.insert(region.clone(), client.clone()).is_some() {
+            let client = if self.client_retries { client.clone() } else { without_retries(client) };
+            if clients.insert(region.clone(), Arc::new(Connection::new(client))).is_some() {
                 faults.push(AwsKmsFault::TwoClients { region });
             }
         }
@@ -243,7 +255,7 @@ impl AwsKmsBuilder {
 
     fn keys(
         &self,
-        clients: &BTreeMap<String, Client>,
+        clients: &BTreeMap<String, Arc<Connection>>,
         public_keys: &mut BTreeMap<String, rsa::PublicKey>,
         faults: &mut Vec<AwsKmsFault>,
     ) -> Vec<Key> {
@@ -278,18 +290,36 @@ impl AwsKmsBuilder {
             }
             let public = public_keys.remove(text);
             let makes_calls = opens || public.is_none();
-            let client = match clients.get(arn.region()).cloned() {
-                Some(client) => Some(client),
+            let connection = match clients.get(arn.region()).map(Arc::clone) {
+                Some(connection) => Some(connection),
                 None if !makes_calls => None,
+                // The key stays: what else is wrong with it is told as well.
                 None => {
                     faults.push(AwsKmsFault::NoClient { region: arn.region().to_owned() });
-                    continue;
+                    None
                 }
             };
-            keys.push(Key { arn, client, public, seals, opens, state: KnownState::default() });
+            keys.push(Key { arn, connection, public, seals, opens, state: KnownState::default() });
         }
         keys
     }
+}
+
+/// Without the values of probe pairs, which may be a tenant's, and without clients and keys, which are long.
+impl fmt::Debug for AwsKmsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKmsBuilder")
+            .field("sealing", &self.sealing)
+            .field("opening", &self.opening)
+            .field("kms_context", &self.context)
+            .field("role", &self.role)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+fn without_retries(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build())
 }
 
 /// Everything that is wrong with the configuration of an [`AwsKmsProvider`].

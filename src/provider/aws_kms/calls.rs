@@ -4,6 +4,8 @@
 //! answers without a copy, and go into its requests in memory that wipes itself. Knows no deadline and no runtime.
 
 use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
@@ -14,10 +16,11 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::NAME;
+use super::connection::Connection;
 use super::context::Pairs;
-use super::failure::{self, INVALID_STATE, KmsFailure, TRIAL_PASSED};
+use super::failure::{self, BadSignature, INVALID_STATE, KmsFailure, TRIAL_PASSED};
 use super::state::KnownState;
-use crate::clock::Clock;
+use super::trip::Trip;
 use crate::crypto::rsa;
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::limits::MAX_WRAP_LEN;
@@ -29,7 +32,7 @@ use crate::secret::{DataKey, Secret};
 pub(super) struct Key {
     pub(super) arn: KeyArn,
     /// `None` only where no call is ever made: sealing to an RSA key, and nothing else.
-    pub(super) client: Option<Client>,
+    pub(super) connection: Option<Arc<Connection>>,
     /// Of an RSA key: its public half. A key without one is symmetric.
     pub(super) public: Option<rsa::PublicKey>,
     pub(super) seals: bool,
@@ -51,12 +54,17 @@ impl Key {
         &self,
         key: SecretBytes,
         pairs: Pairs,
-        clock: &dyn Clock,
+        trip: &Trip,
     ) -> Result<Vec<u8>, ProviderError> {
-        let call = self.client()?.encrypt().key_id(self.arn.as_str()).plaintext(key.into_blob());
-        let call = call.encryption_algorithm(EncryptionAlgorithmSpec::SymmetricDefault);
-        let answer = call.set_encryption_context(pairs).send().await;
-        let answer = self.answered(answer, clock).await?;
+        // Its clones are the same memory.
+        let key = key.into_blob();
+        let call = |client: &Client| {
+            let call = client.encrypt().key_id(self.arn.as_str()).plaintext(key.clone());
+            let call = call.encryption_algorithm(EncryptionAlgorithmSpec::SymmetricDefault);
+            call.set_encryption_context(pairs.clone()).customize().interceptor(trip.clone()).send()
+        };
+        let answer = self.send(trip, call).await?;
+        let answer = self.answered(answer, trip).await?;
         self.is_of_this_key(answer.key_id())?;
         let wrap = answer.ciphertext_blob.map(Blob::into_inner).unwrap_or_default();
         if wrap.is_empty() || wrap.len() > MAX_WRAP_LEN {
@@ -71,39 +79,55 @@ impl Key {
         &self,
         wrap: Vec<u8>,
         pairs: Pairs,
-        clock: &dyn Clock,
+        trip: &Trip,
     ) -> Result<DataKey, ProviderError> {
-        let call = self.client()?.decrypt().key_id(self.arn.as_str()).ciphertext_blob(Blob::new(wrap));
-        let call = call.encryption_algorithm(self.algorithm()).set_encryption_context(pairs);
-        let answer = self.answered(call.send().await, clock).await?;
+        let wrap = Blob::new(wrap);
+        let call = |client: &Client| {
+            let call = client.decrypt().key_id(self.arn.as_str()).ciphertext_blob(wrap.clone());
+            let call = call.encryption_algorithm(self.algorithm()).set_encryption_context(pairs.clone());
+            call.customize().interceptor(trip.clone()).send()
+        };
+        let answer = self.send(trip, call).await?;
+        let answer = self.answered(answer, trip).await?;
         self.take_key(answer.key_id, answer.plaintext)
     }
 
     /// Has the service make 32 random bytes.
-    pub(super) async fn generate(&self, pairs: Pairs, clock: &dyn Clock) -> Result<DataKey, ProviderError> {
-        let call = self.client()?.generate_data_key().key_id(self.arn.as_str());
-        let call = call.key_spec(DataKeySpec::Aes256).set_encryption_context(pairs);
-        let answer = self.answered(call.send().await, clock).await?;
+    pub(super) async fn generate(&self, pairs: Pairs, trip: &Trip) -> Result<DataKey, ProviderError> {
+        let call = |client: &Client| {
+            let call = client.generate_data_key().key_id(self.arn.as_str()).key_spec(DataKeySpec::Aes256);
+            call.set_encryption_context(pairs.clone()).customize().interceptor(trip.clone()).send()
+        };
+        let answer = self.send(trip, call).await?;
+        let answer = self.answered(answer, trip).await?;
         self.take_key(answer.key_id, answer.plaintext)
     }
 
     /// Asks whether [`encrypt`](Self::encrypt) would work.
-    pub(super) async fn try_encrypt(&self, pairs: Pairs, clock: &dyn Clock) -> Result<Trial, ProviderError> {
-        let call = self.client()?.encrypt().key_id(self.arn.as_str()).plaintext(Blob::new([0; 32]));
-        let call = call.encryption_algorithm(EncryptionAlgorithmSpec::SymmetricDefault);
-        let answer = call.set_encryption_context(pairs).dry_run(true).send().await;
-        let answer = self.tried(answer, clock).await?;
+    pub(super) async fn try_encrypt(&self, pairs: Pairs, trip: &Trip) -> Result<Trial, ProviderError> {
+        let call = |client: &Client| {
+            let call = client.encrypt().key_id(self.arn.as_str()).plaintext(Blob::new([0; 32]));
+            let call = call.encryption_algorithm(EncryptionAlgorithmSpec::SymmetricDefault);
+            let call = call.set_encryption_context(pairs.clone()).dry_run(true);
+            call.customize().interceptor(trip.clone()).send()
+        };
+        let answer = self.send(trip, call).await?;
+        let answer = self.tried(answer, trip).await?;
         Ok(answer.map_or(Trial::Passed, |done| {
             Trial::Done(done.ciphertext_blob.map(Blob::into_inner).unwrap_or_default())
         }))
     }
 
     /// Asks whether [`decrypt`](Self::decrypt) would work, without a wrap.
-    pub(super) async fn try_decrypt(&self, pairs: Pairs, clock: &dyn Clock) -> Result<Trial, ProviderError> {
-        let call = self.client()?.decrypt().key_id(self.arn.as_str()).encryption_algorithm(self.algorithm());
-        let call = call.set_encryption_context(pairs).dry_run(true);
-        let answer = call.dry_run_modifiers(DryRunModifierType::IgnoreCiphertext).send().await;
-        let answer = self.tried(answer, clock).await?;
+    pub(super) async fn try_decrypt(&self, pairs: Pairs, trip: &Trip) -> Result<Trial, ProviderError> {
+        let call = |client: &Client| {
+            let call = client.decrypt().key_id(self.arn.as_str()).encryption_algorithm(self.algorithm());
+            let call = call.set_encryption_context(pairs.clone()).dry_run(true);
+            let call = call.dry_run_modifiers(DryRunModifierType::IgnoreCiphertext);
+            call.customize().interceptor(trip.clone()).send()
+        };
+        let answer = self.send(trip, call).await?;
+        let answer = self.tried(answer, trip).await?;
         Ok(answer.map_or(Trial::Passed, |done| {
             drop(done.plaintext.map(take));
             Trial::Done(Vec::new())
@@ -116,9 +140,32 @@ impl Key {
         ProviderError::new(kind, NAME).with_key_id(self.arn.as_str()).with_source(failure)
     }
 
-    fn client(&self) -> Result<&Client, ProviderError> {
+    fn connection(&self) -> Result<&Connection, ProviderError> {
         let missing = "no client is given for this region";
-        self.client.as_ref().ok_or_else(|| self.error(ProviderErrorKind::Misconfigured, missing))
+        self.connection.as_deref().ok_or_else(|| self.error(ProviderErrorKind::Misconfigured, missing))
+    }
+
+    /// Makes a call, and once more if the service does not believe who calls: with credentials that are fetched anew,
+    /// or a signature of the time that it said.
+    async fn send<T, E, C>(
+        &self,
+        trip: &Trip,
+        call: impl Fn(&Client) -> C + Send + Sync,
+    ) -> Result<Result<T, SdkError<E, HttpResponse>>, ProviderError>
+    where
+        E: ProvideErrorMetadata + Send,
+        T: Send,
+        C: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        let connection = self.connection()?;
+        let (client, generation) = connection.client();
+        let answer = call(&client).await;
+        let fault = answer.as_ref().err().and_then(ProvideErrorMetadata::code).and_then(BadSignature::of);
+        let again = fault.and_then(|fault| connection.second_chance(generation, fault, trip.clock()));
+        match again {
+            Some(client) => Ok(call(&client).await),
+            None => Ok(answer),
+        }
     }
 
     fn rejected(&self, what: &'static str) -> ProviderError {
@@ -152,7 +199,7 @@ impl Key {
     async fn answered<T, E>(
         &self,
         answer: Result<T, SdkError<E, HttpResponse>>,
-        clock: &dyn Clock,
+        trip: &Trip,
     ) -> Result<T, ProviderError>
     where
         E: ProvideErrorMetadata + Error + 'static,
@@ -163,7 +210,8 @@ impl Key {
         };
         let (mut kind, failure) = error;
         if failure.code() == Some(INVALID_STATE) {
-            kind = self.state.ask(self.client()?, self.arn.as_str(), clock).await.unwrap_or(kind);
+            let (client, _) = self.connection()?.client();
+            kind = self.state.ask(&client, self.arn.as_str(), trip.clock()).await.unwrap_or(kind);
         }
         Err(ProviderError::new(kind, NAME).with_key_id(self.arn.as_str()).with_source(failure))
     }
@@ -172,14 +220,14 @@ impl Key {
     async fn tried<T, E>(
         &self,
         answer: Result<T, SdkError<E, HttpResponse>>,
-        clock: &dyn Clock,
+        trip: &Trip,
     ) -> Result<Option<T>, ProviderError>
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         match answer {
             Err(error) if error.code() == Some(TRIAL_PASSED) => Ok(None),
-            answer => self.answered(answer, clock).await.map(Some),
+            answer => self.answered(answer, trip).await.map(Some),
         }
     }
 }

@@ -30,14 +30,18 @@ pub async fn fetch_public_key(client: &Client, key_arn: &str) -> Result<Vec<u8>,
         .map_err(|fault| ProviderError::new(ProviderErrorKind::Misconfigured, NAME).with_source(fault))?;
     let region = arn.region().to_owned();
     let (client, called) = (client.clone(), arn.clone());
+    let calls = Calls::new(Arc::new(SystemClock), FETCH_DEADLINE);
+    let trip = calls.trip();
+    let own = trip.clone();
     let call = async move {
-        let answer = client.get_public_key().key_id(called.as_str()).send().await;
+        let call = client.get_public_key().key_id(called.as_str());
+        let answer = call.customize().interceptor(own).send().await;
         answer.map_err(|failed| {
             let (kind, failure) = failure::sort(&failed, called.region());
             error(kind, called.as_str()).with_source(failure)
         })
     };
-    let answer = Calls::new(Arc::new(SystemClock), FETCH_DEADLINE).run(&region, call).await?;
+    let answer = calls.run(&region, &trip, call).await?;
     if answer.key_id() != Some(key_arn) {
         let what = "the answer is of another key than was asked for";
         return Err(error(ProviderErrorKind::Rejected, key_arn).with_source(KmsFailure::local(what, &region)));

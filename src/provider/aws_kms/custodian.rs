@@ -89,15 +89,18 @@ impl KeyCustodian for AwsKmsCustodian {
                 .with_source("the name of a key in KMS has 1 to 8192 bytes"));
         }
         let (client, region, name) = (self.client.clone(), self.region.clone(), name.to_owned());
+        let trip = self.calls.trip();
+        let own = trip.clone();
         let call = async move {
-            let answer = client.create_key().description(name).send().await;
+            let call = client.create_key().description(name);
+            let answer = call.customize().interceptor(own).send().await;
             let answer = answer.map_err(|failed| sorted(&failed, &region))?;
             answer.key_metadata.and_then(|made| made.arn).ok_or_else(|| {
                 ProviderError::new(ProviderErrorKind::Other, NAME)
                     .with_source(KmsFailure::local("the answer names no key", &region))
             })
         };
-        self.calls.run(&self.region, call).await
+        self.calls.run(&self.region, &trip, call).await
     }
 
     async fn schedule_destruction(&self, id: &str) -> Result<SystemTime, ProviderError> {
@@ -116,9 +119,16 @@ impl KeyCustodian for AwsKmsCustodian {
         }
         let (client, region, key, days) =
             (self.client.clone(), self.region.clone(), id.to_owned(), self.waiting_days);
+        let trip = self.calls.trip();
+        let own = trip.clone();
         let call = async move {
             let call = client.schedule_key_deletion().key_id(&key).pending_window_in_days(days);
-            let answer = call.send().await.map_err(|failed| sorted(&failed, &region).with_key_id(&*key))?;
+            let answer = call
+                .customize()
+                .interceptor(own)
+                .send()
+                .await
+                .map_err(|failed| sorted(&failed, &region).with_key_id(&*key))?;
             let date = answer.deletion_date.and_then(|date| SystemTime::try_from(date).ok());
             date.filter(|_| answer.key_id.as_deref() == Some(&*key)).ok_or_else(|| {
                 ProviderError::new(ProviderErrorKind::Other, NAME)
@@ -126,7 +136,7 @@ impl KeyCustodian for AwsKmsCustodian {
                     .with_source(KmsFailure::local("the answer names another key, or no date", &region))
             })
         };
-        self.calls.run(&self.region, call).await
+        self.calls.run(&self.region, &trip, call).await
     }
 }
 

@@ -23,6 +23,7 @@ pub struct KmsFailure {
     http_status: Option<u16>,
     request_id: Option<String>,
     region: String,
+    credentials: bool,
 }
 
 impl KmsFailure {
@@ -50,9 +51,28 @@ impl KmsFailure {
         &self.region
     }
 
+    /// Whether it is about who calls, and not about the key: credentials that cannot be had, have expired or are unknown,
+    /// a signature that is not accepted, a clock that is wrong.
+    #[must_use]
+    pub const fn is_about_credentials(&self) -> bool {
+        self.credentials
+    }
+
     /// A fault that no code of the service stands for.
     pub(super) fn local(what: &'static str, region: &str) -> Self {
-        Self { code: None, what, http_status: None, request_id: None, region: region.to_owned() }
+        Self {
+            code: None,
+            what,
+            http_status: None,
+            request_id: None,
+            region: region.to_owned(),
+            credentials: false,
+        }
+    }
+
+    pub(super) const fn about_credentials(mut self) -> Self {
+        self.credentials = true;
+        self
     }
 
     fn with_request_id(mut self, id: Option<&str>) -> Self {
@@ -64,6 +84,9 @@ impl KmsFailure {
 impl fmt::Display for KmsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code.as_deref().unwrap_or(self.what))?;
+        if self.credentials && self.code.is_some() {
+            f.write_str(": look at the AWS credentials and at this machine's clock")?;
+        }
         write!(f, " (region {}", self.region)?;
         if let Some(status) = self.http_status {
             write!(f, ", HTTP {status}")?;
@@ -84,6 +107,7 @@ where
 {
     let status = error.raw_response().map(|raw| raw.status().as_u16());
     let code = error.code().map(shown);
+    let mut credentials = code.as_deref().and_then(BadSignature::of).is_some();
     let (kind, what) = match error {
         SdkError::ServiceError(_) => by_code(code.as_deref().unwrap_or_default(), status),
         SdkError::TimeoutError(_) => (ProviderErrorKind::Timeout, "no answer in time"),
@@ -96,10 +120,46 @@ where
         SdkError::DispatchFailure(dispatch) if dispatch.is_user() => {
             (ProviderErrorKind::Misconfigured, "the HTTP client refused the request")
         }
-        other => by_chain(other),
+        other => match by_credentials(other) {
+            Some(found) => {
+                credentials = true;
+                found
+            }
+            None => by_chain(other),
+        },
     };
-    let failure = KmsFailure { code, what, http_status: status, request_id: None, region: region.to_owned() };
+    let failure = KmsFailure { code, http_status: status, credentials, ..KmsFailure::local(what, region) };
     (kind, failure.with_request_id(error.request_id()))
+}
+
+/// Why the service does not believe who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadSignature {
+    /// They have expired, or are none that it knows: newer ones may be at their source.
+    Credentials,
+    /// The signature is not by them, or was not made now: a wrong clock, most often.
+    Time,
+}
+
+impl BadSignature {
+    /// By the code of the service's answer.
+    pub(super) fn of(code: &str) -> Option<Self> {
+        match code {
+            "ExpiredTokenException"
+            | "ExpiredToken"
+            | "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException" => Some(Self::Credentials),
+            "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException" => Some(Self::Time),
+            _ => None,
+        }
+    }
 }
 
 fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str) {
@@ -116,21 +176,13 @@ fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str)
         | "DependencyTimeoutException"
         | "InternalFailure"
         | "ServiceUnavailable" => Kind::Unavailable,
-        "AccessDeniedException"
-        | "ExpiredTokenException"
-        | "ExpiredToken"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "RequestExpired"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "OptInRequired"
-        | "NotAuthorized"
-        | "InvalidGrantTokenException" => Kind::AccessDenied,
+        "AccessDeniedException" | "OptInRequired" | "NotAuthorized" | "InvalidGrantTokenException" => {
+            Kind::AccessDenied
+        }
+        // Somebody may have withdrawn them: nothing goes on by what was cached.
+        "UnrecognizedClientException" | "InvalidClientTokenId" => Kind::AccessDenied,
+        // Time has passed, or a clock is wrong. Neither says anything about the right to use the key.
+        _ if BadSignature::of(code).is_some() => Kind::Misconfigured,
         "DisabledException" => Kind::Disabled,
         "NotFoundException" => Kind::NotFound,
         "IncorrectKeyException" | "InvalidCiphertextException" => Kind::Rejected,
@@ -153,35 +205,44 @@ fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str)
     (kind, "the service answered with an error that has no code")
 }
 
-/// What the errors behind this one say: credentials, a client that is not there, or the network.
-fn by_chain(error: &(dyn Error + 'static)) -> (ProviderErrorKind, &'static str) {
+/// What became of the credentials, if that is what the errors behind this one say.
+fn by_credentials(error: &(dyn Error + 'static)) -> Option<(ProviderErrorKind, &'static str)> {
     use ProviderErrorKind as Kind;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(credentials) = error.downcast_ref::<CredentialsError>() {
-            return match credentials {
-                CredentialsError::CredentialsNotLoaded(_) => {
-                    (Kind::Misconfigured, "there are no AWS credentials")
-                }
-                CredentialsError::InvalidConfiguration(_) => {
-                    (Kind::Misconfigured, "the source of the AWS credentials is set up wrongly")
-                }
-                CredentialsError::ProviderTimedOut(_) => {
-                    (Kind::Timeout, "the source of the AWS credentials gave no answer in time")
-                }
-                _ => (Kind::Unavailable, "the AWS credentials could not be loaded"),
-            };
+    let Some(found) = chain(error).find_map(|error| error.downcast_ref::<CredentialsError>()) else {
+        // The SDK keeps the type of this one to itself.
+        let has_none = chain(error).any(|e| e.to_string().starts_with("failed to select an auth scheme"));
+        return has_none.then_some((
+            Kind::Misconfigured,
+            "the SDK's client has no source of AWS credentials: build it with one",
+        ));
+    };
+    Some(match found {
+        CredentialsError::CredentialsNotLoaded(_) => (Kind::Misconfigured, "there are no AWS credentials"),
+        CredentialsError::InvalidConfiguration(_) => {
+            (Kind::Misconfigured, "the source of the AWS credentials is set up wrongly")
         }
-        // The SDK has no type for this one.
-        if error.to_string().starts_with("No HTTP client was available") {
-            return (
-                Kind::Misconfigured,
-                "the SDK's client has no HTTP client: build it with one, or by `client_for` of feature https",
-            );
+        CredentialsError::ProviderTimedOut(_) => {
+            (Kind::Timeout, "the source of the AWS credentials gave no answer in time")
         }
-        next = error.source();
+        _ => (Kind::Unavailable, "the AWS credentials could not be loaded"),
+    })
+}
+
+/// What the errors behind this one say: a client that is not there, or the network.
+fn by_chain(error: &(dyn Error + 'static)) -> (ProviderErrorKind, &'static str) {
+    // The SDK has no type for this one.
+    if chain(error).any(|error| error.to_string().starts_with("No HTTP client was available")) {
+        return (
+            ProviderErrorKind::Misconfigured,
+            "the SDK's client has no HTTP client: build it with one, or by `client_for` of feature https",
+        );
     }
-    (Kind::Unavailable, "the service could not be reached, or broke off its answer")
+    (ProviderErrorKind::Unavailable, "the service could not be reached, or broke off its answer")
+}
+
+/// An error and those behind it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// What is shown of a text from the network.
@@ -210,6 +271,19 @@ mod tests {
             assert_eq!(by_code("NobodyKnowsThisException", status).0, kind, "{status:?}");
         }
         assert_eq!(by_code("DisabledException", Some(500)).0, ProviderErrorKind::Disabled);
+    }
+
+    #[test]
+    fn who_calls_is_told_from_what_may_be_done() {
+        for (code, found, kind) in [
+            ("ExpiredTokenException", Some(BadSignature::Credentials), ProviderErrorKind::Misconfigured),
+            ("UnrecognizedClientException", Some(BadSignature::Credentials), ProviderErrorKind::AccessDenied),
+            ("InvalidSignatureException", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
+            ("RequestTimeTooSkewed", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
+            ("AccessDeniedException", None, ProviderErrorKind::AccessDenied),
+        ] {
+            assert_eq!((BadSignature::of(code), by_code(code, Some(400)).0), (found, kind), "{code}");
+        }
     }
 
     #[test]

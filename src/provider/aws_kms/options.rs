@@ -2,7 +2,7 @@
 //!
 //! In code, the builder has a method for each.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use base64ct::{Base64, Encoding as _};
 
@@ -12,7 +12,7 @@ use crate::provider::duration_text;
 
 /// How an [`AwsKmsProvider`](super::AwsKmsProvider) is set up, for
 /// [`AwsKmsBuilder::with_options`]. What each option means is said at the builder's method of that name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Deserialize, serde::Serialize),
@@ -37,6 +37,8 @@ pub struct AwsKmsOptions {
     pub role: AwsKmsRole,
     /// Whether KMS takes part in making data keys. Default: no.
     pub kms_randomness: bool,
+    /// Whether the clients may make second attempts. Default: yes; no is right under `Guarded`.
+    pub client_retries: bool,
     /// The longest a call may take. Default: 3 seconds.
     #[cfg_attr(feature = "serde", serde(with = "duration_text"))]
     pub deadline: Duration,
@@ -53,8 +55,27 @@ impl Default for AwsKmsOptions {
             probe_context: BTreeMap::new(),
             role: AwsKmsRole::SealAndOpen,
             kms_randomness: false,
+            client_retries: true,
             deadline: Duration::from_secs(3),
         }
+    }
+}
+
+/// Without the values of probe pairs, which may be a tenant's, and without keys, which are long.
+impl fmt::Debug for AwsKmsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKmsOptions")
+            .field("sealing_key", &self.sealing_key)
+            .field("opening_keys", &self.opening_keys)
+            .field("public_keys", &self.public_keys.keys())
+            .field("kms_context", &self.kms_context)
+            .field("readable_kms_context", &self.readable_kms_context)
+            .field("probe_context", &self.probe_context.keys())
+            .field("role", &self.role)
+            .field("kms_randomness", &self.kms_randomness)
+            .field("client_retries", &self.client_retries)
+            .field("deadline", &self.deadline)
+            .finish()
     }
 }
 
@@ -89,6 +110,7 @@ impl AwsKmsBuilder {
             .with_probe_context(options.probe_context)
             .with_role(options.role)
             .with_kms_randomness(options.kms_randomness)
+            .with_client_retries(options.client_retries)
             .with_deadline(options.deadline)
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::NAME;
-use super::failure::KmsFailure;
+use super::trip::Trip;
 use crate::clock::Clock;
 use crate::error::{ProviderError, ProviderErrorKind};
 
@@ -31,10 +31,16 @@ impl Calls {
         Self { clock, deadline, own: Mutex::new(None) }
     }
 
+    /// What goes along with a call that begins now.
+    pub(super) fn trip(&self) -> Trip {
+        Trip::new(&self.clock)
+    }
+
     /// The call's answer, or [`ProviderErrorKind::Timeout`] when the deadline has passed. Dropping it drops the call.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         region: &str,
+        trip: &Trip,
         call: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Result<T, ProviderError> {
         let mut running = self.start(call)?;
@@ -44,8 +50,7 @@ impl Calls {
                 return Poll::Ready(answer);
             }
             late.as_mut().poll(cx).map(|()| {
-                Err(ProviderError::new(ProviderErrorKind::Timeout, NAME)
-                    .with_source(KmsFailure::local("no answer before the deadline", region)))
+                Err(ProviderError::new(ProviderErrorKind::Timeout, NAME).with_source(trip.late(region)))
             })
         })
         .await

@@ -16,19 +16,17 @@ impl Cached {
             return self.heeded(self.inner.generate_data_key(context).await);
         }
         let state = self.state();
-        let shelf = if self.binds_context {
-            state.seed.of_context(context)
-        } else {
-            state.seed.of_context(&WrapContext::new(*context.core(), []))
-        };
-        let order = state.stock().order(shelf, self.time.millis());
+        let no_pairs = WrapContext::new(*context.core(), []);
+        let of = if self.binds_context { context } else { &no_pairs };
+        let shelf = state.seed.of_context(of);
+        let order = state.stock().order(shelf, of, self.time.millis());
         let made = match order {
             Some(order) => self.generate_two(Ordered { state, order, key: None }, context).await,
             None => self.inner.generate_data_key(context).await,
         };
         match self.heeded(made) {
             Err(error) if is_outage(error.kind()) => {
-                let key = state.stock().take(shelf, self.time.millis());
+                let key = state.stock().take(shelf, of, self.time.millis());
                 key.inspect(|_| state.counts.from_stock.add_one()).ok_or(error)
             }
             made => made,
@@ -49,11 +47,21 @@ impl Cached {
             (Some(own), spare) => (own, spare.and_then(Result::ok)),
             (None, _) => (Err(ProviderError::new(ProviderErrorKind::Other, self.provider)), None),
         };
-        let is_whole = |key: &GeneratedKey| {
-            key.recipients.iter().all(|recipient| recipient.recipient_type() != RecipientType::PENDING)
-        };
         ordered.key = spare.filter(is_whole);
         own
+    }
+
+    /// Brings the stock up to its number: one call after the other, until one fails or nothing is missing.
+    pub(super) async fn refill(&self) {
+        let state = self.state();
+        loop {
+            let order = state.stock().order_to_refill(self.time.millis());
+            let Some((order, context)) = order else { return };
+            let mut ordered = Ordered { state, order, key: None };
+            let made = self.heeded(self.inner.generate_data_key(&context).await);
+            let Some(made) = made.ok().filter(is_whole) else { return };
+            ordered.key = Some(made);
+        }
     }
 
     /// Passes an answer on, and drops what it says is gone.
@@ -65,10 +73,14 @@ impl Cached {
         let Some(id) = error.key_id().filter(|_| says_gone(error.kind())) else { return };
         let state = self.state();
         let mut wakers = Wakers::default();
-        state.table().purge(|entry| entry.is_by(id.as_bytes()), &state.lanes, &mut wakers);
-        state.stock().purge(id.as_bytes());
+        state.heed_denial(&mut state.table(), id.as_bytes(), &mut wakers);
         wakers.wake();
     }
+}
+
+/// Whether nobody is missing: a message that is sealed in an outage should not have to be mended as well.
+fn is_whole(key: &GeneratedKey) -> bool {
+    key.recipients.iter().all(|recipient| recipient.recipient_type() != RecipientType::PENDING)
 }
 
 /// An order that ends when this is dropped, with a key or without.

@@ -65,8 +65,10 @@ impl Cached {
         let (state, entry) = (visit.state, &visit.entry);
         // An answer is as old as the question.
         let asked_at = self.time.millis();
+        let denials = state.denials().count();
         let (key, faults) = take_apart(self.ask(wanted).await);
         let faults = Arc::new(faults);
+        let by = key.as_ref().and_then(|(place, _)| wanted.recipients.get(*place));
         let now = self.time.millis();
         let before = entry.slot.peek();
         let landing = match key {
@@ -76,6 +78,10 @@ impl Cached {
         };
         let mut wakers = Wakers::default();
         let mut table = state.table();
+        // A right that was denied since this was asked is not kept on the strength of an older answer.
+        if by.is_some_and(|by| state.denials().has_hit_since(denials, by)) {
+            table.purge(|other| std::ptr::eq(other, &**entry), &state.lanes, &mut wakers);
+        }
         let (outcome, landed, waiting) = leader.land(landing, now);
         wakers.extend(waiting);
         if let Some(before) = before {
@@ -94,7 +100,7 @@ impl Cached {
             Outcome::Stale(kept) => state.given(&kept, CacheState::Stale),
             outcome => {
                 state.counts.misses.add_one();
-                (own_answers(&outcome, faults, wanted), CacheState::Miss)
+                (own_answers(&outcome, faults, by.is_some(), wanted), CacheState::Miss)
             }
         }
     }
@@ -158,8 +164,7 @@ impl Cached {
             }
             let ids = [Some(recipient.id()), fault.key_id().map(str::as_bytes)];
             for id in ids.into_iter().flatten().filter(|id| !id.is_empty()) {
-                table.purge(|entry| entry.is_by(id), &state.lanes, wakers);
-                state.stock().purge(id);
+                state.heed_denial(table, id, wakers);
             }
         }
     }
@@ -185,9 +190,7 @@ impl State {
             CacheState::Joined => self.counts.joined.add_one(),
             _ => self.counts.hits.add_one(),
         }
-        let mut answers = UnwrapAnswers::new();
-        answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
-        (answers, how)
+        (only_key(kept), how)
     }
 
     fn refused(&self, faults: &Faults) -> Answered {
@@ -230,23 +233,41 @@ fn take_apart(answers: UnwrapAnswers) -> (Option<(usize, DataKey)>, Faults) {
             UnwrapAnswer::Abandoned => {}
         }
     }
+    // One answer about each recipient: the key outweighs what else a provider may say.
+    if let Some((own, _)) = &found {
+        faults.by_place.retain(|(place, _)| place != own);
+    }
     (found, faults)
 }
 
-/// For who asked, beside the key what was said about other recipients.
+/// For who asked: beside a key that was just loaded, what was said about other recipients.
 fn own_answers(
     outcome: &Outcome<Arc<Kept>, Arc<Faults>>,
     faults: Arc<Faults>,
+    was_loaded: bool,
     wanted: Wanted<'_>,
 ) -> UnwrapAnswers {
-    if matches!(outcome, Outcome::Nothing) && faults.by_place.is_empty() {
-        return nothing(wanted);
+    match outcome {
+        Outcome::Value(kept) if was_loaded => {
+            let mut answers = to_answers(faults);
+            answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
+            answers
+        }
+        // The key from before, since asking anew failed: the same answer as everybody else's.
+        Outcome::Value(kept) => only_key(kept),
+        _ if faults.by_place.is_empty() => nothing(wanted),
+        _ => to_answers(faults),
     }
-    let mut answers = Arc::try_unwrap(faults).map_or_else(|shared| shared.to_answers(), Faults::into_answers);
-    if let Outcome::Value(kept) = outcome {
-        answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
-    }
+}
+
+fn only_key(kept: &Kept) -> UnwrapAnswers {
+    let mut answers = UnwrapAnswers::new();
+    answers.push(kept.place, UnwrapAnswer::Key(kept.copy()));
     answers
+}
+
+fn to_answers(faults: Arc<Faults>) -> UnwrapAnswers {
+    Arc::try_unwrap(faults).map_or_else(|shared| shared.to_answers(), Faults::into_answers)
 }
 
 fn nothing(wanted: Wanted<'_>) -> UnwrapAnswers {

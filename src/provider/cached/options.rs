@@ -145,7 +145,8 @@ impl CacheOptions {
 /// How many fresh data keys a [`Cached`](super::Cached) keeps for sealing through an outage.
 ///
 /// Every one seals one message and is gone. They are made by calls that seal anyway, one more at a time, while the key
-/// service works.
+/// service works; and by [`Cached::maintain`](super::Cached::maintain), if it runs, which replaces them at half of their age
+/// for as long as somebody seals: an outage then finds the stock full, for two calls a key in each `max_age`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

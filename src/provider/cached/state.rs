@@ -10,6 +10,7 @@ use std::sync::{
 
 use super::{
     CacheOptions, CacheStats,
+    denials::Denials,
     entry::{Kept, Wanted},
     fingerprint::Seed,
     lanes::Lanes,
@@ -17,7 +18,10 @@ use super::{
     stock::Stock,
     table::{Entered, Table},
 };
-use crate::{cache_slot::Step, fork};
+use crate::{
+    cache_slot::{Step, Wakers},
+    fork,
+};
 
 /// The state of this process, and after it that of a child which this process became.
 pub(super) struct Processes {
@@ -52,6 +56,7 @@ pub(super) struct State {
     pub(super) lanes: Lanes,
     table: Mutex<Table>,
     stock: Mutex<Stock>,
+    denials: Mutex<Denials>,
     pub(super) counts: Counts,
     randoms: AtomicU64,
 }
@@ -63,18 +68,31 @@ impl State {
             lanes: Lanes::new(),
             table: Mutex::new(Table::new(options)),
             stock: Mutex::new(Stock::new(options.stock.clone())),
+            denials: Mutex::default(),
             counts: Counts::default(),
             randoms: AtomicU64::new(0),
         }
     }
 
-    // No code of others runs under either lock but `Drop` and `Clone` of plain data: a panic leaves nothing half done.
+    // No code of others runs under any of these locks but `Drop` and `Clone` of plain data: a panic leaves nothing half done.
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stock(&self) -> MutexGuard<'_, Stock> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn denials(&self) -> MutexGuard<'_, Denials> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what was unwrapped by the wrapping key with this id, or the right to which, is gone; and what is being
+    /// unwrapped by it now, as soon as that is answered.
+    pub(super) fn heed_denial(&self, table: &mut Table, id: &[u8], wakers: &mut Wakers) {
+        table.purge(|entry| entry.is_by(id), &self.lanes, wakers);
+        self.stock().purge(id);
+        self.denials().note(id);
     }
 
     /// Spread evenly; not for secrets.

@@ -10,7 +10,7 @@ use std::{
 use crate::crypto::random;
 
 #[derive(Debug)]
-pub(super) struct Jitter(AtomicU64);
+pub(in crate::provider) struct Jitter(AtomicU64);
 
 impl Jitter {
     /// Seeded from the operating system; if that fails, always the same, which still spreads the callers of one process.
@@ -20,12 +20,12 @@ impl Jitter {
         Self(AtomicU64::new(seed))
     }
 
-    pub(super) const fn seeded(seed: u64) -> Self {
+    pub(in crate::provider) const fn seeded(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
     /// Anything from nothing to `longest`.
-    pub(super) fn up_to(&self, longest: Duration) -> Duration {
+    pub(in crate::provider) fn up_to(&self, longest: Duration) -> Duration {
         longest.mul_f64(self.next())
     }
 

@@ -29,6 +29,9 @@ struct State {
     called: BTreeSet<u64>,
     next: u64,
     narrowed: Option<Instant>,
+    /// Answers in a row that said that there were too many calls.
+    throttled_in_a_row: u32,
+    last_throttled: Option<Instant>,
 }
 
 /// A place inside. Dropped, it goes to who is next.
@@ -52,6 +55,8 @@ impl Line {
             called: BTreeSet::new(),
             next: 0,
             narrowed: None,
+            throttled_in_a_row: 0,
+            last_throttled: None,
         };
         Self { max, state: Mutex::new(state) }
     }
@@ -71,15 +76,43 @@ impl Line {
     /// The service asked for less: half as many from now on, once for all that were answered so at about the same time.
     pub(super) fn throttled(&self, now: Instant) {
         let mut state = self.lock();
+        state.throttled_in_a_row = state.throttled_in_a_row.saturating_add(1);
+        state.last_throttled = Some(now);
         if state.narrowed.is_none_or(|last| now.saturating_duration_since(last) >= NARROW_EVERY) {
             state.narrowed = Some(now);
             state.width = (state.width / 2).max(WHOLE);
         }
     }
 
+    /// How many back-offs to wait before calling, for who is inside: the service asks for less with every answer, so that
+    /// one at a time finds out when it does not any more.
+    pub(super) fn pause(&self) -> Option<u32> {
+        let state = self.lock();
+        // At the default, a tenth of a second of the seconds by which quotas count, and then two.
+        state.is_probing().then(|| if state.throttled_in_a_row == PROBE_AFTER { 2 } else { 4 })
+    }
+
+    /// What was answered long ago says nothing about now.
+    pub(super) fn settle(&self, now: Instant) {
+        let is_old = |last: Instant| now.saturating_duration_since(last) >= FORGOTTEN_AFTER;
+        if self.lock().last_throttled.take_if(|last| is_old(*last)).is_some() {
+            self.answered();
+        }
+    }
+
+    /// The service answered something else than that there were too many calls.
+    pub(super) fn answered(&self) {
+        let mut state = self.lock();
+        state.throttled_in_a_row = 0;
+        let woken = state.call_next();
+        drop(state);
+        wake(woken);
+    }
+
     /// A call went well: a whole round of them makes room for one more.
     pub(super) fn went_well(&self) {
         let mut state = self.lock();
+        state.throttled_in_a_row = 0;
         let max = self.max.saturating_mul(WHOLE);
         if state.width < max {
             let step = (WHOLE * WHOLE / state.width).max(1);
@@ -93,7 +126,7 @@ impl Line {
     /// How many are inside, how many wait, and how many may be inside.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let state = self.lock();
-        (state.inside, state.waiting.len(), state.width / WHOLE)
+        (state.inside, state.waiting.len(), state.places())
     }
 
     fn leave(&self) {
@@ -111,10 +144,19 @@ impl Line {
 }
 
 impl State {
+    const fn is_probing(&self) -> bool {
+        self.throttled_in_a_row >= PROBE_AFTER
+    }
+
+    /// How many may be inside.
+    const fn places(&self) -> usize {
+        if self.is_probing() { 1 } else { self.width / WHOLE }
+    }
+
     /// Gives free places to those who have waited longest.
     fn call_next(&mut self) -> Vec<Waker> {
         let mut woken = Vec::new();
-        while self.inside < self.width / WHOLE {
+        while self.inside < self.places() {
             let Some((number, waker)) = self.waiting.pop_first() else { break };
             self.inside += 1;
             self.called.insert(number);
@@ -171,6 +213,10 @@ impl Drop for Place<'_> {
 const WHOLE: usize = 1000;
 /// Between one halving and the next: answers of calls that were on their way at the same moment count once.
 const NARROW_EVERY: Duration = Duration::from_secs(1);
+/// Throttled answers in a row after which one caller at a time goes on: one by itself may be chance, or one of many.
+const PROBE_AFTER: u32 = 4;
+/// Longer than any quota is counted over.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -242,8 +288,10 @@ mod tests {
         for _ in 0..100 {
             line.throttled(start);
         }
+        line.answered();
         assert_eq!(line.counts().2, 32);
         (1..20).for_each(|second| line.throttled(start + Duration::from_secs(second)));
+        line.answered();
         assert_eq!(line.counts().2, 1, "never nobody");
         let rounds = (1..).find(|_| {
             line.went_well();
@@ -253,6 +301,44 @@ mod tests {
         assert!((1900..2300).contains(&rounds.unwrap()), "{rounds:?}");
         (0..1000).for_each(|_| line.went_well());
         assert_eq!(line.counts().2, 64);
+    }
+
+    #[test]
+    fn four_throttled_answers_in_a_row_leave_one_caller_until_another_answer() {
+        let (line, now) = (Line::new(8), Instant::now());
+        let count = Arc::new(Count::default());
+        for _ in 0..3 {
+            line.throttled(now);
+            assert_eq!((line.pause(), line.counts().2), (None, 4));
+        }
+        line.answered();
+        (0..3).for_each(|_| line.throttled(now));
+        assert_eq!(line.pause(), None, "not in a row");
+        line.throttled(now);
+        assert_eq!((line.pause(), line.counts().2), (Some(2), 1));
+        let mut tickets = [(); 3].map(|()| Box::pin(line.ticket()));
+        let mut places = tickets.each_mut().map(|ticket| poll(ticket.as_mut(), &count));
+        assert_eq!(places.iter().flatten().count(), 1);
+        line.throttled(now);
+        assert_eq!(line.pause(), Some(4));
+        // Whatever else it answers, everybody goes on at once.
+        line.answered();
+        assert_eq!((line.pause(), line.counts()), (None, (3, 0, 4)));
+        assert_eq!(count.0.load(Ordering::SeqCst), 2, "and is woken");
+        for (ticket, place) in tickets.iter_mut().zip(&mut places) {
+            if place.is_none() {
+                *place = poll(ticket.as_mut(), &count);
+            }
+        }
+        assert_eq!(places.iter().flatten().count(), 3);
+        drop(places);
+        assert_eq!(line.counts(), (0, 0, 4));
+        // What nobody has seen for a while is over as well.
+        (0..4).for_each(|_| line.throttled(now));
+        line.settle(now + FORGOTTEN_AFTER - Duration::from_nanos(1));
+        assert!(line.pause().is_some());
+        line.settle(now + FORGOTTEN_AFTER);
+        assert_eq!((line.pause(), line.counts().2), (None, 4));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct GuardedOptions {
     /// again. Default: 2.
     pub attempts: u32,
     /// The mean wait before the second attempt; twice as long before each further one. The wait itself is
-    /// random, from nothing to twice the mean. Default: 50 milliseconds.
+    /// random, from nothing to twice the mean. Where a service throttles every call, one caller at a time waits two, then
+    /// four of these before asking. Default: 50 milliseconds.
     #[cfg_attr(feature = "serde", serde(with = "duration_text"))]
     pub back_off: Duration,
     /// Repeated attempts for 100 calls, at most. Default: 10.

@@ -233,6 +233,56 @@ fn throttling_makes_the_door_narrow_and_does_not_close_it() {
     assert!(rig.guarded.state().max_running > 4, "{:?}", rig.guarded.state());
 }
 
+/// Calls that were not made say of which recipient, and why, each of them.
+#[test]
+fn what_was_not_called_is_told_with_its_own_key_and_the_reason() {
+    let rig = rig(once());
+    rig.region.set(Weather::Fails(Kind::Unavailable));
+    (0..10).for_each(|_| assert!(rig.open().0.is_err()));
+    let all = [&rig.recipient, &rig.recipient];
+    let answers = run(&rig.clock, rig.guarded.unwrap_any(&all, 4, &context())).into_answers();
+    assert_eq!(answers.len(), 2);
+    for (_, answer) in answers {
+        let UnwrapAnswer::Failed(error) = answer else { panic!("{answer:?}") };
+        assert!(error.to_string().contains("not called") && error.key_id() == Some("k"), "{error}");
+    }
+    // Where another key seals, the one that opens is named.
+    let inner = MemoryProvider::from_keys([("new", [1; 32]), ("old", [2; 32])]).unwrap();
+    let old = MemoryProvider::from_keys([("old", [2; 32])]).unwrap();
+    let key = DataKey::copy_from(&[9; 32]);
+    let recipient = block_on(old.wrap_data_key(&key, &context())).unwrap().unwrap().remove(0);
+    let none = GuardedOptions::default().with_max_wait(Duration::ZERO).with_deadline(Duration::ZERO);
+    let guarded = Guarded::new(Hangs(inner), none).with_clock(Arc::new(TestClock::new()));
+    let error = block_on(guarded.unwrap_data_key(&recipient, &context())).unwrap().unwrap_err();
+    assert_eq!(error.key_id(), Some("old"), "{error}");
+}
+
+#[derive(Debug)]
+struct Hangs(MemoryProvider);
+
+#[async_trait]
+impl KeyProvider for Hangs {
+    async fn wrap_data_key(&self, _: &DataKey, _: &WrapContext) -> Result<Vec<Recipient>, ProviderError> {
+        std::future::pending().await
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        _: &Recipient,
+        _: &WrapContext,
+    ) -> Result<Option<DataKey>, ProviderError> {
+        std::future::pending().await
+    }
+
+    async fn check(&self) -> Result<Health, ProviderError> {
+        std::future::pending().await
+    }
+
+    fn describe(&self) -> ProviderInfo {
+        self.0.describe()
+    }
+}
+
 #[test]
 fn flapping_does_not_make_it_oscillate() {
     // Down and up every 100 ms, for ten minutes: after each opening it is quiet for as long as was set.
@@ -280,6 +330,18 @@ fn dropped_at_every_poll_it_gives_everything_back() {
         }
         assert!(polls >= 2, "{weather:?} {polls}");
     }
+}
+
+/// The counts above would show it: a future that is neither polled on nor dropped keeps the place that it has.
+#[test]
+fn a_planted_place_that_is_never_given_back_is_seen() {
+    let rig = rig(once().with_max_concurrent(1));
+    let context = context();
+    let mut stuck = Box::pin(rig.guarded.unwrap_data_key(&rig.recipient, &context));
+    assert!(stuck.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!((rig.guarded.state().running, rig.open().0), (1, Err(Kind::Throttled)));
+    drop(stuck);
+    assert_eq!((rig.guarded.state().running, rig.open().0), (0, Ok(())));
 }
 
 #[test]

@@ -13,9 +13,11 @@ use crate::executor::block_on;
 use crate::format::stanza::RecipientType;
 use crate::provider::{AllOf, MemoryProvider, conformance::Conformance};
 
-/// What was told, as text and in numbers.
+type Told = (Operation, Outcome, u32, Duration, Option<String>);
+
+/// What was told, in numbers and as text.
 #[derive(Debug, Default)]
-struct Log(Mutex<Vec<(Operation, Outcome, u32, Duration, Option<String>)>>, Mutex<Vec<String>>);
+struct Log(Mutex<Vec<Told>>, Mutex<Vec<String>>);
 
 impl Observer for Log {
     fn event(&self, event: &Event<'_>) {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::{
     format::stanza::{Recipient, RecipientType, all_of},
-    provider::{KeyInfo, arn::KeyArn},
+    provider::{KeyInfo, arn::KeyArn, describe::is_aws},
 };
 
 /// Which wrapping keys may be used.
@@ -149,30 +149,40 @@ impl KeyPolicy {
         self
     }
 
-    /// What is wrong with the policy itself, all of it.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// What is wrong with the policy itself, all of it: the option, such as `accounts[1]`, and what is wrong there.
+    pub(crate) fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
-        for account in self.accounts.iter().flatten() {
+        for (n, account) in self.accounts.iter().flatten().enumerate() {
             if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
-                faults.push(format!("account \"{}\" is not 12 digits", account.escape_debug()));
+                let what = format!("account \"{}\" is not 12 digits", account.escape_debug());
+                faults.push((format!("accounts[{n}]"), what));
             }
         }
-        for key in
-            self.keys.iter().flatten().filter(|key| key.starts_with("arn:") || key.starts_with("alias/"))
+        for (n, key) in self.keys.iter().flatten().enumerate() {
+            if key.starts_with("arn:") || key.starts_with("alias/") {
+                let error = KeyArn::parse(key).err();
+                faults.extend(error.map(|error| (format!("keys[{n}]"), error.to_string())));
+            }
+        }
+        for (option, what, names) in
+            [("partitions", "partition", &self.partitions), ("regions", "region", &self.regions)]
         {
-            faults.extend(KeyArn::parse(key).err().map(|error| error.to_string()));
-        }
-        for (what, names) in [("partition", &self.partitions), ("region", &self.regions)] {
-            for name in names.iter().flatten().filter(|name| !is_name(name)) {
-                faults.push(format!("\"{}\" is no {what}", name.escape_debug()));
+            for (n, name) in names.iter().flatten().enumerate().filter(|(_, name)| !is_name(name)) {
+                faults.push((format!("{option}[{n}]"), format!("\"{}\" is no {what}", name.escape_debug())));
             }
         }
-        for own in &self.types {
+        for (n, own) in self.types.iter().enumerate() {
             if is_aws(*own) || matches!(*own, RecipientType::ALL_OF | RecipientType::PENDING) {
-                faults.push(format!("type {own} is judged by the keys it names, and cannot be listed"));
+                let what = format!("type {own} is judged by the keys it names, and cannot be listed");
+                faults.push((format!("types[{n}]"), what));
             }
         }
         faults
+    }
+
+    /// Why a key that a provider describes must not be used, in words.
+    pub(crate) fn complaint(&self, key: &KeyInfo) -> Option<String> {
+        self.refuses_key(key).map(|refusal| refusal.why)
     }
 
     /// Why a key that a provider describes must not be used.
@@ -261,10 +271,6 @@ impl fmt::Display for Complaints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
-}
-
-const fn is_aws(recipient_type: RecipientType) -> bool {
-    matches!(recipient_type, RecipientType::AWS_KMS | RecipientType::AWS_KMS_RSA)
 }
 
 fn is_name(text: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::{
     provider::{
         AllOf, MemoryProvider,
         conformance::Conformance,
-        testing::{PLANTED, Recorder, Region, context, not_forwarded, run},
+        testing::{PLANTED, Recorder, Region, context, dropped_after, not_forwarded, run},
     },
 };
 
@@ -221,6 +221,25 @@ fn a_header_is_judged_before_any_call() {
     assert_eq!(opened(&kms(MULTI)), (Some(Kind::Refused), 0));
 }
 
+/// Strict: no copy of a key anywhere, whoever names it.
+#[test]
+fn a_multi_region_key_is_refused_at_every_station_where_only_single_ones_may_be() {
+    let inner = Named::new(&[FRANKFURT]);
+    let policy = KeyPolicy::default().with_residency(ResidencyPreset::Eu).with_single_region_only(true);
+    let provider = Policy::new(inner.clone(), policy).unwrap();
+    let key = DataKey::copy_from(&[9; 32]);
+    *inner.gives.lock().unwrap() = vec![kms(MULTI)];
+    let wrapped = block_on(provider.wrap_data_key(&key, &context())).unwrap();
+    assert_eq!((wrapped.unwrap_err().kind(), inner.calls()), (Kind::Refused, 1));
+    for named in [MULTI, MULTI_IN_US] {
+        assert!(block_on(provider.unwrap_data_key(&kms(named), &context())).unwrap().unwrap().is_none());
+        inner.keys.lock().unwrap().push(KeyInfo::new(RecipientType::AWS_KMS, MULTI));
+        let error = block_on(provider.unwrap_data_key(&kms(named), &context())).unwrap().unwrap_err();
+        assert_eq!((error.kind(), inner.calls()), (Kind::Refused, 0), "{named}");
+        inner.keys.lock().unwrap().truncate(1);
+    }
+}
+
 #[test]
 fn refusals_count_as_tries_and_stop_at_the_limit() {
     let inner = Named::new(&[FRANKFURT]);
@@ -247,6 +266,25 @@ fn it_forwards_every_method_and_keeps_the_contract() {
     let split = Policy::new(split, policy()).unwrap();
     let report = block_on(Conformance::new(&split).with_bit_step(97).with_callers(3).run()).unwrap();
     assert!(report.is_conformant(), "{report}");
+}
+
+#[test]
+fn dropped_at_every_poll_nothing_stays_behind() {
+    let clock = TestClock::new();
+    let region = Region::new("a", 1, &clock);
+    let policy = KeyPolicy::default().with_types([RecipientType::AES_KWP]);
+    let provider = Policy::new(region.clone(), policy).unwrap();
+    let (key, context) = (DataKey::copy_from(&[9; 32]), context());
+    let recipient = run(&clock, region.wrap_data_key(&key, &context)).unwrap().remove(0);
+    for polls in 0..3 {
+        let is_pending = dropped_after(&clock, polls, provider.wrap_data_key(&key, &context))
+            | dropped_after(&clock, polls, provider.generate_data_key(&context))
+            | dropped_after(&clock, polls, provider.unwrap_data_key(&recipient, &context))
+            | dropped_after(&clock, polls, provider.unwrap_any(&[&recipient], 1, &context))
+            | dropped_after(&clock, polls, provider.check());
+        assert_eq!((is_pending, region.running().0, clock.sleepers()), (polls < 2, 0, 0), "{polls}");
+        assert!(run(&clock, provider.unwrap_data_key(&recipient, &context)).unwrap().is_some());
+    }
 }
 
 #[test]

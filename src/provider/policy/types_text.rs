@@ -1,7 +1,6 @@
 //! Types of recipients as a configuration file has them: `"aes-kwp"`, or a number such as `"0x8001"`.
 //!
-//! Knows nothing but text and numbers. Section "Configuration" of the
-//! [operations manual](crate::manual::operations).
+//! Knows nothing but text and numbers. Page [configuration](crate::manual::configuration).
 
 use serde::{Deserialize, Deserializer, Serializer, de, ser::SerializeSeq as _};
 

@@ -6,7 +6,7 @@ use super::lex::{Source, is_word};
 /// here before it can be used; two modules of one *row* of floor 4 are siblings and never see each other.
 const FLOORS: [(u8, &[&str]); 7] = [
     (6, &["blocking", "subjects", "object_store"]),
-    (5, &["front"]),
+    (5, &["front", "config"]),
     (4, &["io", "provider", "keystore"]),
     (3, &["stream", "record_cipher", "cache_slot"]),
     (2, &["format"]),

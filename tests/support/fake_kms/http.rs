@@ -3,12 +3,17 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
+use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Value, json};
 
 pub struct Request {
     pub action: String,
     /// The one that the request is signed for.
     pub region: String,
+    /// The id of the access key that it is signed with.
+    pub signer: String,
+    /// When it was signed, in Unix seconds.
+    pub signed_at: i64,
     pub body: Value,
 }
 
@@ -17,21 +22,27 @@ pub struct Response {
     pub status: u16,
     pub body: String,
     pub request_id: String,
+    /// Of the server's own clock.
+    pub date: String,
 }
 
 impl Response {
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, body: body.to_string(), request_id: String::new() }
+        Self::new(200, body.to_string())
+    }
+
+    const fn new(status: u16, body: String) -> Self {
+        Self { status, body, request_id: String::new(), date: String::new() }
     }
 
     pub fn error(status: u16, code: &str) -> Self {
         let body = json!({ "__type": code, "message": "by the fake, which quotes value-of-a-pair-93ac" });
-        Self { status, body: body.to_string(), request_id: String::new() }
+        Self::new(status, body.to_string())
     }
 
     /// As a load balancer would say it.
     pub fn without_code(status: u16) -> Self {
-        Self { status, body: "<html>oh no</html>".to_owned(), request_id: String::new() }
+        Self::new(status, "<html>oh no</html>".to_owned())
     }
 }
 
@@ -45,6 +56,7 @@ impl Connection {
     /// The next request: `None` at the end, or if it is not understood.
     pub fn read(&mut self) -> Option<Request> {
         let (mut action, mut region, mut length) = (None, None, 0);
+        let (mut signer, mut signed_at) = (None, None);
         let mut line = String::new();
         self.line(&mut line)?;
         loop {
@@ -59,14 +71,17 @@ impl Connection {
                 "x-amz-target" => action = Some(value.strip_prefix("TrentService.")?.to_owned()),
                 // AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/kms/aws4_request, ...
                 "authorization" => {
-                    region = value.split("Credential=").nth(1)?.split('/').nth(2).map(str::to_owned);
+                    let mut scope = value.split("Credential=").nth(1)?.split('/').map(str::to_owned);
+                    (signer, region) = (scope.next(), scope.nth(1));
                 }
+                "x-amz-date" => signed_at = Some(seconds(value)?),
                 _ => {}
             }
         }
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).ok()?;
-        Some(Request { action: action?, region: region?, body: serde_json::from_slice(&body).ok()? })
+        let body = serde_json::from_slice(&body).ok()?;
+        Some(Request { action: action?, region: region?, signer: signer?, signed_at: signed_at?, body })
     }
 
     fn line(&mut self, line: &mut String) -> Option<()> {
@@ -93,11 +108,26 @@ impl Connection {
     }
 }
 
+/// Of a time such as `20261122T012514Z`.
+fn seconds(text: &str) -> Option<i64> {
+    let part = |at: std::ops::Range<usize>| text.get(at);
+    let text = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0..4)?,
+        part(4..6)?,
+        part(6..8)?,
+        part(9..11)?,
+        part(11..13)?,
+        part(13..15)?
+    );
+    DateTime::from_str(&text, Format::DateTime).ok().map(|time| time.secs())
+}
+
 fn bytes(response: &Response) -> String {
-    let Response { status, body, request_id } = response;
+    let Response { status, body, request_id, date } = response;
     format!(
         "HTTP/1.1 {status} x\r\nContent-Type: application/x-amz-json-1.1\r\nx-amzn-RequestId: {request_id}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+         Date: {date}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }

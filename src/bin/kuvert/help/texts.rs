@@ -2,8 +2,8 @@
 
 use super::Help;
 
-pub(super) const ALL: [&Help; 10] =
-    [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &REWRAP, &REPAIR, &COMPLETIONS, &MAN];
+pub(super) const ALL: [&Help; 11] =
+    [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &REWRAP, &REPAIR, &DOCTOR, &COMPLETIONS, &MAN];
 
 pub(crate) const OVERVIEW: Help = Help {
     command: "",
@@ -56,7 +56,8 @@ without it nobody can.",
 pub(crate) const SEAL: Help = Help {
     command: "seal",
     usage: "\
-kuvert seal [-k KEY]... [-c NAME=VALUE]... [-r NAME=VALUE]...
+kuvert seal [-k KEY]... [--min N | --all-of] [--kms-context NAME]...
+           [-c NAME=VALUE]... [-r NAME=VALUE]...
            [--layout compact|rewrappable|detached] [--threads N]
            [-o OUT] [--force] [IN | -- COMMAND ARGS...]",
     examples_title: EXAMPLES,
@@ -65,16 +66,22 @@ kuvert seal -k backup.key -o photos.kvt photos.tar
 tar -c photos | kuvert seal -k backup.key > photos.kvt
 kuvert seal -k backup.key -c db=shop -c date=2026-11-21 -o shop.kvt \\
     -- pg_dump --format=custom shop
+kuvert seal -k aws-kms:arn:aws:kms:eu-north-1:111122223333:key/1234abcd \\
+    -k safe.key --min 1 -o shop.kvt shop.dump
 kuvert seal -k backup.key --layout detached -o shop.body shop.dump",
     notes: "\
 After '--' kuvert starts the command itself, so that a dump that dies midway
 never becomes a valid backup; in a pipe nobody would notice. OUT appears whole
 or not at all. Pairs of -c are readable by everybody; those of -r are not in
-the file, and must be known to open it.",
+the file, and must be known to open it.
+
+Each -k is a way in of its own: with two, either key opens. With --all-of,
+all of them are needed. AWS credentials come from the usual environment.",
     statuses: &[
         (0, "sealed"),
         (1, "reading, writing or the command failed"),
         (2, "wrong call or key file, OUT exists, or OUT is a terminal"),
+        (6, "a key could not be asked"),
     ],
     takes_several_files: false,
     files: &[
@@ -87,7 +94,8 @@ the file, and must be known to open it.",
 pub(crate) const OPEN: Help = Help {
     command: "open",
     usage: "\
-kuvert open [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
+kuvert open [-k KEY]... [--all-of] [--kms-context NAME]...
+           [-c NAME=VALUE]... [--accept-stored-context]
            [--range START..END] [--header FILE] [--stream] [--threads N]
            [-o OUT] [--force] [IN]",
     examples_title: EXAMPLES,
@@ -117,7 +125,8 @@ whole or not at all.",
 pub(crate) const VERIFY: Help = Help {
     command: "verify",
     usage: "\
-kuvert verify [-k KEY]... [-c NAME=VALUE]... [--accept-stored-context]
+kuvert verify [-k KEY]... [--all-of] [--kms-context NAME]...
+           [-c NAME=VALUE]... [--accept-stored-context]
            [--newer-than AGE] [--header FILE] [--threads N] [--json] FILE...",
     examples_title: EXAMPLES,
     examples: "\
@@ -170,7 +179,8 @@ of --json are described in the operations manual.",
 pub(crate) const REWRAP: Help = Help {
     command: "rewrap",
     usage: "\
-kuvert rewrap [-k OLD]... --to NEW... [--add] [-c NAME=VALUE]...
+kuvert rewrap [-k OLD]... [--all-of] --to NEW... [--to-all-of] [--add]
+           [--kms-context NAME]... [-c NAME=VALUE]...
            [--accept-stored-context] [--header FILE] [--in-place]
            [--json] [-v] FILE...
        kuvert rewrap [-k OLD]... --remove ID... [...] FILE...",
@@ -209,9 +219,9 @@ copies of the file elsewhere still open with the old key.",
 pub(crate) const REPAIR: Help = Help {
     command: "repair",
     usage: "\
-kuvert repair [-k KEY]... [--to NEW]... [-c NAME=VALUE]...
-           [--accept-stored-context] [--header FILE] [--in-place]
-           [--json] [-v] FILE...",
+kuvert repair [-k KEY]... [--all-of] [--to NEW]... [--kms-context NAME]...
+           [-c NAME=VALUE]... [--accept-stored-context] [--header FILE]
+           [--in-place] [--json] [-v] FILE...",
     examples_title: EXAMPLES,
     examples: "\
 kuvert repair -k backup.key --to office.key photos.kvt
@@ -232,6 +242,36 @@ the data key for it now. It is as safe to interrupt as 'kuvert rewrap'.",
     ],
     takes_several_files: true,
     files: REWRAP_FILES,
+};
+
+pub(crate) const DOCTOR: Help = Help {
+    command: "doctor",
+    usage: "\
+kuvert doctor [-k KEY]... [--all-of] [--kms-context NAME]...
+           [-c NAME=VALUE]... [--accept-stored-context]
+           [--header FILE] [--json] [FILE]",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert doctor -k backup.key -c db=shop shop.kvt
+kuvert doctor -k aws-kms:arn:aws:kms:eu-north-1:111122223333:key/1234abcd
+kuvert doctor -k backup.key --accept-stored-context --json shop.kvt",
+    notes: "\
+Tries each key, with calls to AWS KMS that do nothing and are billed as
+others are. With FILE it also says which keys the file names, where they are,
+whether one that was given opens its header, and which stored pairs look like
+personal data; their values are not shown. The content is neither read nor
+verified: that is for 'kuvert verify'.",
+    statuses: &[
+        (0, "FILE opens; without FILE, every key can be asked to open"),
+        (1, "reading failed"),
+        (2, "wrong call, or a faulty key file"),
+        (3, "not a sealed file, or unsupported"),
+        (4, "truncated, or its header was tampered with"),
+        (5, "wrong encryption context"),
+        (6, "wrong key, none that fits, or one that cannot be asked"),
+    ],
+    takes_several_files: false,
+    files: &[],
 };
 
 pub(crate) const COMPLETIONS: Help = Help {

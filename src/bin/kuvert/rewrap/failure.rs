@@ -2,22 +2,32 @@
 
 use std::io;
 
-use kuvert::{OpenError, RewrapError};
+use kuvert::{OpenError, RewrapError, SealError};
 
+use super::Opening;
 use super::target::Target;
 use crate::args::PresentedArguments;
 use crate::context::{self, Stored};
 use crate::detached::header_path;
 use crate::failure::Failure;
-use crate::{names, side_copy};
+use crate::{names, remedy, side_copy};
 
-pub(super) fn of(error: &RewrapError, target: &Target, given: &PresentedArguments, key_ids: &str) -> Failure {
+pub(super) fn of(
+    error: &RewrapError,
+    target: &Target,
+    given: &PresentedArguments,
+    keys: &Opening<'_>,
+) -> Failure {
     let name = target.name();
     match error {
         RewrapError::Open(error) => {
-            side_copy::name_the_file(opening(error, target, given, key_ids), target.header_file())
+            side_copy::name_the_file(opening(error, target, given, keys), target.header_file())
         }
         RewrapError::Io(error) => io_failed(error, &name),
+        RewrapError::Seal(SealError::Provider(inner)) => {
+            let told = names::shown(&error.to_string());
+            remedy::advise(Failure::new(remedy::category(inner), format!("{name}: {told}")), [inner])
+        }
         RewrapError::NoRoom { needed, available } => {
             Failure::new(error.category(), no_room(&name, *needed, *available))
                 .advise(without_in_place(target))
@@ -30,7 +40,7 @@ pub(super) fn of(error: &RewrapError, target: &Target, given: &PresentedArgument
     }
 }
 
-fn opening(error: &OpenError, target: &Target, given: &PresentedArguments, key_ids: &str) -> Failure {
+fn opening(error: &OpenError, target: &Target, given: &PresentedArguments, keys: &Opening<'_>) -> Failure {
     let header = header_path(target.header_file());
     if matches!((error, target), (OpenError::Malformed(_), Target::File(_))) && header.is_file() {
         let header = names::path(&header);
@@ -39,10 +49,13 @@ fn opening(error: &OpenError, target: &Target, given: &PresentedArguments, key_i
     }
     let mut failure = Failure::opening(error, &target.name());
     if let Some(start) = target.start() {
-        failure = context::explain(failure, error, &Stored::of(start.header()), given);
+        let stored = Stored::of(start.header());
+        failure = context::explain(failure, error, &stored, given);
+        let manner = keys.keys.manner();
+        failure = crate::keys::explain(failure, error, &stored.recipients, &keys.own, manner);
     }
     if let OpenError::KeyUnavailable(_) = error {
-        failure = failure.advise(format!("keys given: {key_ids}"));
+        failure = failure.advise(format!("keys given: {}", keys.key_ids));
     }
     failure
 }

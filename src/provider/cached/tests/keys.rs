@@ -205,6 +205,55 @@ fn a_load_under_way_at_a_purge_is_not_kept_and_those_who_wait_ask_again() {
     }
 }
 
+/// The right goes while a key is being unwrapped: everybody who waits is told, and nothing is kept.
+#[test]
+fn a_denial_while_a_load_is_under_way_is_told_to_all_who_wait_and_leaves_nothing() {
+    for kind in
+        [ProviderErrorKind::AccessDenied, ProviderErrorKind::Disabled, ProviderErrorKind::PendingDeletion]
+    {
+        let stage = Stage::new(CacheOptions::default().with_stale_on_outage(Some(minutes(60))));
+        let (held, wanted, context) = (wrapped(1), wrapped(2), context());
+        stage.calls_of(&held);
+        stage.fake.yields.store(1, Ordering::SeqCst);
+        let mut callers: Vec<_> = (0..5).map(|_| stage.cache.unwrap_data_key(&wanted, &context)).collect();
+        assert!(callers.iter_mut().all(|caller| poll(caller.as_mut()).is_none()));
+        stage.fake.fail(kind);
+        for caller in &mut callers {
+            assert_eq!(poll(caller.as_mut()).unwrap().unwrap_err().kind(), kind);
+        }
+        assert_eq!((stage.fake.calls(), stage.cache.stats().entries), (2, 0), "{kind:?}");
+        assert!(stage.cache.cached_key(&held, &context).is_none(), "{kind:?}");
+        assert_eq!(stage.refusal_of(&wanted).1, 0, "and is believed: {kind:?}");
+    }
+}
+
+/// The right goes, as another call is told, between a question and its answer: the answer is older than the denial.
+#[test]
+fn an_answer_to_a_question_from_before_a_denial_is_not_kept() {
+    let ways: [fn(&Stage); 3] = [
+        |stage| assert_eq!(stage.refusal_of(&wrapped(9)).0, ProviderErrorKind::AccessDenied),
+        |stage| assert!(block_on(stage.cache.generate_data_key(&context())).unwrap().is_err()),
+        |stage| assert!(block_on(stage.cache.check()).unwrap().is_err()),
+    ];
+    for (way, is_hit) in ways.into_iter().flat_map(|way| [(way, true), (way, false)]) {
+        let stage = Stage::new(CacheOptions::default());
+        let (recipient, context) = (if is_hit { wrapped(1) } else { wrapped_by("other", 2, 1) }, context());
+        stage.fake.yields.store(1, Ordering::SeqCst);
+        let mut leader = stage.cache.unwrap_data_key(&recipient, &context);
+        let mut waiter = stage.cache.unwrap_data_key(&recipient, &context);
+        assert!(poll(leader.as_mut()).is_none() && poll(waiter.as_mut()).is_none());
+        stage.fake.fail(ProviderErrorKind::AccessDenied);
+        way(&stage);
+        stage.fake.fail(None);
+        assert!(poll(leader.as_mut()).unwrap().unwrap().is_some(), "who asked has the answer");
+        assert_eq!(stage.cache.cached_key(&recipient, &context).is_none(), is_hit);
+        let calls = stage.fake.calls();
+        assert!(block_on(waiter).unwrap().unwrap().is_some());
+        assert_eq!(stage.fake.calls() - calls, usize::from(is_hit), "who waits asks for itself");
+        assert!(stage.cache.cached_key(&recipient, &context).is_some());
+    }
+}
+
 /// Records what it is told, in words.
 #[derive(Debug, Default)]
 struct Notes(Mutex<Vec<String>>);

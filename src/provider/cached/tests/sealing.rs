@@ -1,6 +1,6 @@
 //! Fresh keys: never shared, and some in stock for an outage.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, pin::Pin};
 
 use super::*;
 
@@ -141,4 +141,67 @@ fn where_the_context_is_checked_each_has_a_stock_of_its_own() {
         stage.pass(1);
     }
     assert_eq!(stage.cache.stats().stock, 2);
+}
+
+/// Polls maintenance until it sleeps again, at each tenth of a minute for so long: the calls that it made.
+fn maintained(
+    stage: &Stage,
+    maintenance: &mut Pin<Box<dyn Future<Output = ()> + '_>>,
+    seconds: u64,
+) -> usize {
+    let before = stage.fake.calls();
+    for _ in 0..seconds / 6 {
+        assert!(poll(maintenance.as_mut()).is_none());
+        stage.pass(6);
+    }
+    assert!(poll(maintenance.as_mut()).is_none());
+    stage.fake.calls() - before
+}
+
+#[test]
+fn maintenance_keeps_the_stock_full_and_young_for_as_long_as_somebody_seals() {
+    let stage = stocked(Fake::new());
+    let mut maintenance: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stage.cache.maintain());
+    assert_eq!(maintained(&stage, &mut maintenance, 600), 0, "nobody has sealed");
+    seal(&stage, &context()).unwrap();
+    assert_eq!(stage.cache.stats().stock, 1);
+    assert_eq!((maintained(&stage, &mut maintenance, 60), stage.cache.stats().stock), (2, 3));
+    // At half of their age they are replaced, while the old ones are still there.
+    assert_eq!(maintained(&stage, &mut maintenance, 6 * 60), 0);
+    assert_eq!((maintained(&stage, &mut maintenance, 2 * 60), stage.cache.stats().stock), (3, 3));
+    // What an outage used up is made again after it, and one call a round finds that out.
+    stage.fake.fail(ProviderErrorKind::Unavailable);
+    (0..3).for_each(|_| assert!(seal(&stage, &context()).is_ok()));
+    assert!(seal(&stage, &context()).is_err());
+    assert_eq!((maintained(&stage, &mut maintenance, 5 * 60), stage.cache.stats().stock), (5, 0));
+    stage.fake.fail(None);
+    assert_eq!((maintained(&stage, &mut maintenance, 60), stage.cache.stats().stock), (3, 3));
+    // Nobody seals any more: they run out, and so does the rest of what is known of the context.
+    assert!(maintained(&stage, &mut maintenance, 20 * 60) <= 6);
+    assert_eq!((maintained(&stage, &mut maintenance, 60 * 60), stage.cache.stats().stock), (0, 0));
+}
+
+#[test]
+fn maintenance_can_be_dropped_at_any_poll_and_keeps_no_key_of_a_right_that_is_gone() {
+    let stage = stocked(Fake::new());
+    seal(&stage, &context()).unwrap();
+    stage.fake.yields.store(1, Ordering::SeqCst);
+    for polls in 1..4 {
+        let mut maintenance = Box::pin(stage.cache.maintain());
+        assert!(poll(maintenance.as_mut()).is_none());
+        stage.pass(60);
+        (0..polls).for_each(|_| assert!(poll(maintenance.as_mut()).is_none()));
+    }
+    let mut maintenance: Pin<Box<dyn Future<Output = ()>>> = Box::pin(stage.cache.maintain());
+    maintained(&stage, &mut maintenance, 60);
+    (0..8).for_each(|_| assert!(poll(maintenance.as_mut()).is_none()));
+    assert_eq!(stage.cache.stats().stock, 3, "no order was lost");
+    // Revoked while one is being made.
+    stage.cache.revoke("k");
+    stage.pass(60);
+    assert!(poll(maintenance.as_mut()).is_none());
+    stage.cache.revoke("k");
+    stage.fake.fail(ProviderErrorKind::AccessDenied);
+    maintained(&stage, &mut maintenance, 60);
+    assert_eq!(stage.cache.stats().stock, 0);
 }

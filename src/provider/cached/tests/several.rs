@@ -62,6 +62,52 @@ fn failures_are_told_for_each_and_shared() {
     assert_eq!(stage.fake.calls(), 2);
 }
 
+/// A refresh in vain: the key from before is the one answer, and says nothing else about its own recipient.
+#[test]
+fn each_recipient_is_answered_about_once_however_a_refresh_ends() {
+    let (stranger, own, other) = (wrapped_by("x", 9, 1), wrapped(1), wrapped_by("other", 2, 1));
+    let all = [&stranger, &own, &other];
+    for kind in [ProviderErrorKind::Unavailable, ProviderErrorKind::Misconfigured, ProviderErrorKind::Other] {
+        let stage = Stage::new(CacheOptions::default());
+        assert_eq!(open(&stage, &all), ["0: not mine", "1: key 1"]);
+        stage.pass(11 * 60);
+        stage.fake.fail(kind);
+        assert_eq!((open(&stage, &all), stage.fake.calls()), (vec!["1: key 1".to_owned()], 3), "{kind:?}");
+    }
+    // And from a provider that says two things about one.
+    #[derive(Debug)]
+    struct Twice(MemoryProvider);
+    #[async_trait]
+    impl KeyProvider for Twice {
+        async fn wrap_data_key(
+            &self,
+            key: &DataKey,
+            of: &WrapContext,
+        ) -> Result<Vec<Recipient>, ProviderError> {
+            self.0.wrap_data_key(key, of).await
+        }
+        async fn unwrap_any(&self, all: &[&Recipient], limit: usize, of: &WrapContext) -> UnwrapAnswers {
+            let mut answers = UnwrapAnswers::new();
+            answers.push(1, UnwrapAnswer::Failed(ProviderError::new(ProviderErrorKind::Timeout, "twice")));
+            let found = self.0.unwrap_any(all, limit, of).await;
+            found.into_answers().into_iter().for_each(|(place, answer)| answers.push(place, answer));
+            answers
+        }
+        async fn check(&self) -> Result<Health, ProviderError> {
+            Ok(Health::good())
+        }
+        fn describe(&self) -> ProviderInfo {
+            self.0.describe()
+        }
+    }
+    let provider = MemoryProvider::from_keys([("k", [1; 32])]).unwrap();
+    let cache = Cached::new(Twice(provider), CacheOptions::default());
+    let answers = block_on(cache.unwrap_any(&[&stranger, &own], 4, &context())).unwrap().into_answers();
+    let places: Vec<_> =
+        answers.iter().map(|(place, answer)| (*place, matches!(answer, UnwrapAnswer::Key(_)))).collect();
+    assert_eq!(places, [(0, false), (1, true)]);
+}
+
 #[test]
 fn revoking_one_key_leaves_what_another_one_unwrapped() {
     let stage = Stage::new(CacheOptions::default());
