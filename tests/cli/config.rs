@@ -34,6 +34,12 @@ fn it_seals_opens_and_is_rewrapped_to() {
     let ran = sandbox.run(&["open", "-k", "config:keys.toml", "file"]);
     ran.fails_empty(6, &["\"new\"", "keys given: main, safe"]);
     sandbox.run(&["rewrap", "-k", "new", "--to", "config:keys.toml", "file"]).is_good();
+    // A key that is given in two ways is no fault.
+    let ran = sandbox.run(&["open", "-k", "k", "-k", "config:keys.toml", "file"]);
+    assert_eq!(ran.is_good(), PLAIN.as_bytes());
+    sandbox.run(&["rewrap", "-k", "config:keys.toml", "--to", "k", "file"]).is_good();
+    sandbox.run(&["open", "-k", "safe.key", "file"]).fails_empty(6, &["\"main\""]);
+    sandbox.run(&["rewrap", "-k", "k", "--to", "config:keys.toml", "file"]).is_good();
     let ran = sandbox.run(&["verify", "-k", "config:keys.toml", "file"]);
     assert!(ran.text().contains("opened with key \"main\""), "{ran:?}");
     let ran = sandbox.run(&["doctor", "-k", "config:keys.toml", "file"]);

@@ -9,6 +9,7 @@ mod kms;
 mod kms;
 mod missing;
 mod name;
+mod opens;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -23,6 +24,7 @@ pub(crate) use self::explain::{explain, kms_names, recipients};
 pub(crate) use self::kms::is_about_credentials;
 pub(crate) use self::missing::Missing;
 pub(crate) use self::name::KeyName;
+use self::opens::Opens;
 use crate::failure::Failure;
 use crate::names;
 
@@ -86,7 +88,10 @@ pub(crate) fn opening(keys: &[KeyName], manner: Manner<'_>) -> Result<Opening, F
     let ids = ids(&members);
     let provider = match <[_; 1]>::try_from(members) {
         Ok([member]) => member,
-        Err(members) => Arc::new(AnyOf::new(members).map_err(misfit)?),
+        Err(members) => {
+            let members = members.into_iter().map(|member| Arc::new(Opens(member)) as Arc<dyn KeyProvider>);
+            Arc::new(AnyOf::new(members).map_err(misfit)?)
+        }
     };
     Ok(Opening { provider, ids })
 }

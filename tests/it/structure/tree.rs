@@ -51,8 +51,9 @@ fn a_default_build_is_small() {
     assert_none(&too_much(&tree));
 }
 
-/// The SDK's former TLS stack, which gets no repairs any more: a library that brings it in cannot be rid of it again.
-const OLD_TLS: [&str; 4] = ["hyper v0.14.", "rustls v0.21.", "h2 v0.3.", "rustls-webpki v0.101."];
+/// The SDK's former HTTP and TLS stack, which gets no repairs any more: a library that brings it in cannot be rid of it again.
+const OLD_TLS: [&str; 6] =
+    ["hyper v0.14.", "rustls v0.21.", "h2 v0.3.", "rustls-webpki v0.101.", "http v0.2.", "http-body v0.4."];
 
 /// Lines of a `cargo tree --prefix none` output that are of the old TLS stack.
 fn old_tls(tree: &str) -> Vec<&str> {
@@ -81,8 +82,9 @@ fn the_kms_provider_brings_no_old_tls() {
 
 #[test]
 fn planted_old_tls_is_found() {
-    let tree = "hyper v1.7.0\nhyper v0.14.32\nrustls v0.21.12\nh2 v0.3.27\nrustls-webpki v0.101.7\nh2 v0.4.1\nrustls v0.23.1\n";
-    assert_eq!(old_tls(tree).len(), 4);
+    let tree = "hyper v1.7.0\nhyper v0.14.32\nrustls v0.21.12\nh2 v0.3.27\nrustls-webpki v0.101.7\nh2 v0.4.1\nrustls v0.23.1\n\
+                http v0.2.12\nhttp v1.5.0\nhttp-body v0.4.6\n";
+    assert_eq!(old_tls(tree).len(), 6);
 }
 
 #[test]
