@@ -16,6 +16,7 @@ use kuvert::provider::conformance::{Clause, Conformance, Report};
 use kuvert::provider::pkcs11::{Pkcs11Builder, Pkcs11Provider, Pkcs11Wrap};
 use kuvert::{ProviderErrorKind as Kind, Recipient, RecipientType};
 
+use crate::kryoptic;
 use crate::shim::{Call, Shim};
 use crate::stage::{PIN, Stage, connect, staged};
 
@@ -101,6 +102,39 @@ fn run(stage: &Stage, plan: &Plan<'_>) -> Report {
     report
 }
 
+/// The contract over a token that fails in no way, hence without what the shim is for.
+fn on_kryoptic(stage: &Stage, wrap: Pkcs11Wrap, wrong: &dyn Fn(&Stage) -> Vec<Recipient>) {
+    let Some(token) = kryoptic::token(stage) else { return };
+    let is_rsa = matches!(wrap, Pkcs11Wrap::RsaOaepSha256 | Pkcs11Wrap::RsaOaepSha1);
+    if is_rsa {
+        token.rsa("kek", "01");
+        token.rsa("stranger", "01");
+    } else {
+        stage.import_into(&token, "kek", "01", &KEK);
+        token.aes("kek", "02");
+        token.aes("stranger", "01");
+    }
+    let own = connect(token.builder(stage, "kek", "01").with_wrap(wrap));
+    let stranger = connect(token.builder(stage, "stranger", "01").with_wrap(wrap));
+    let custodian = own.custodian();
+    let mut suite = Conformance::new(&own)
+        .with_stranger(&stranger)
+        .with_custodian(&custodian, "made by the suite")
+        .with_secret(PIN)
+        .with_bit_step(if is_rsa { 67 } else { 3 })
+        .with_threads(4);
+    for recipient in wrong(stage) {
+        suite = suite.with_wrong_length(recipient);
+    }
+    let report = block_on(suite.run()).unwrap();
+    let skipped = [
+        &[Clause::WrongKey, Clause::Context][..],
+        if wrap == Pkcs11Wrap::AesKwp { &[] } else { &[Clause::WrongLength] },
+        &[Clause::Failing, Clause::Slow, Clause::Hung],
+    ];
+    assert_kept(&report, &skipped.concat());
+}
+
 /// Bytes of this length by RFC 5649, which makes 40 of them, under the key that was imported as `kek/01`. Not by the
 /// token: SoftHSM makes 32 of whatever it wraps.
 fn padded(len: usize) -> Recipient {
@@ -160,6 +194,23 @@ staged! {
             is_public: false,
         };
         assert_kept(&run(stage, &plan), &SKIPPED);
+    }
+
+    fn aes_gcm_on_kryoptic(stage: &Stage) {
+        on_kryoptic(stage, Pkcs11Wrap::AesGcm, &|_| Vec::new());
+    }
+
+    fn aes_kwp_on_kryoptic(stage: &Stage) {
+        // By the number that the standard gave it, and by encryption.
+        on_kryoptic(stage, Pkcs11Wrap::AesKwp, &|_| [25, 31].map(padded).to_vec());
+    }
+
+    fn rsa_oaep_sha256_on_kryoptic(stage: &Stage) {
+        on_kryoptic(stage, Pkcs11Wrap::RsaOaepSha256, &|_| Vec::new());
+    }
+
+    fn rsa_oaep_sha1_on_kryoptic(stage: &Stage) {
+        on_kryoptic(stage, Pkcs11Wrap::RsaOaepSha1, &|_| Vec::new());
     }
 
     fn rsa_oaep_sha1_on_softhsm(stage: &Stage) {
