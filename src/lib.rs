@@ -64,6 +64,7 @@
 //! | `tracing` | | [`observe`]'s events as `tracing` events |
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
 //! | `https` | | a ready client for it |
+//! | `pkcs11` | | `provider::pkcs11`: wrapping keys in hardware security modules and other PKCS#11 tokens |
 //!
 //! A feature adds something and never changes what existing code does.
 //!

@@ -338,4 +338,48 @@ staged! {
         let error = wrap(&provider).unwrap_err();
         assert!(error.to_string().contains("not RFC 5649"), "{error}");
     }
+
+    fn a_token_with_one_session_is_shared(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let provider = connect(stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(4));
+        let recipient = wrap(&provider).unwrap();
+        // The anchor and one worker have theirs.
+        shim.fail(Call::OpenSession, 0xb1);
+        let context = wrap_context();
+        let calls: Vec<_> = (0..200).map(|_| provider.unwrap_data_key(&recipient, &context)).collect();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = calls.into_iter().map(|call| scope.spawn(|| block_on(call).unwrap())).collect();
+            for thread in threads {
+                assert_eq!(thread.join().unwrap().unwrap().unwrap().expose_bytes(), &KEY);
+            }
+        });
+        assert_eq!(block_on(provider.report()).unwrap().workers, 1);
+        assert_eq!(shim.stale(), 0);
+    }
+
+    fn what_is_put_into_a_session_for_a_wrap_is_taken_out_again(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
+        let provider = connect(builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a));
+        let recipient = wrap(&provider).unwrap();
+        let made = || shim.count(Call::CreateObject) + shim.count(Call::UnwrapKey);
+        assert_eq!(made(), shim.count(Call::DestroyObject));
+        for (call, unwraps) in [(Call::WrapKey, false), (Call::GetAttributeValue, true)] {
+            let before = shim.count(Call::DestroyObject);
+            shim.fail(call, 0x8000_0001);
+            if unwraps {
+                unwrap(&provider, &recipient).unwrap_err();
+            } else {
+                wrap(&provider).unwrap_err();
+            }
+            shim.clear();
+            assert!(shim.count(Call::DestroyObject) > before, "{call:?}");
+            unwrap(&provider, &recipient).unwrap();
+        }
+        assert_eq!(made(), shim.count(Call::DestroyObject));
+    }
 }

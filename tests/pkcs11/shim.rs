@@ -24,6 +24,7 @@ pub(crate) enum Call {
     OpenSession = 12,
     Login = 18,
     CreateObject = 20,
+    DestroyObject = 22,
     GetAttributeValue = 24,
     FindObjectsInit = 26,
     EncryptInit = 29,

@@ -123,18 +123,19 @@ impl<J, A> Queue<J, A> {
         }
     }
 
-    /// Gives a job back for another worker, if there is one: then the giver ends, and nobody takes its place.
-    pub(super) fn hand_back(&self, worker: usize, job: Job<J, A>) -> Result<(), Job<J, A>> {
+    /// Gives a job to another worker, if there is one: then the giver ends, and nobody takes its place. Else it is given
+    /// back.
+    pub(super) fn hand_back(&self, worker: usize, job: Job<J, A>) -> Option<Job<J, A>> {
         let mut state = self.lock();
         if state.alive() < 2 || state.closed {
-            return Err(job);
+            return Some(job);
         }
         state.seats[worker] = Seat::Gone;
         state.most -= 1;
         state.jobs.push_front(job);
         drop(state);
         self.ready.notify_one();
-        Ok(())
+        None
     }
 
     /// A worker has ended, or could not be started.
@@ -260,3 +261,102 @@ impl<A> Drop for Reply<A> {
 
 /// The longest to wait for workers that only have to close their sessions.
 const LONGEST_END: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+    use crate::clock::TestClock;
+
+    type Numbers = Queue<u8, u8>;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn poll(reply: &mut Reply<u8>) -> Poll<Option<u8>> {
+        pin!(reply).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn put(queue: &Numbers, clock: &TestClock, task: u8) -> Result<Taken<u8>, Refusal> {
+        queue.put(task, clock.now(), clock.now() + SECOND, SECOND)
+    }
+
+    #[test]
+    fn jobs_are_done_in_order_and_answered() {
+        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
+        let [mut one, mut two, three] = [1, 2, 3].map(|task| put(&queue, &clock, task).ok().unwrap());
+        assert_eq!(
+            [one.start, two.start, three.start],
+            [Some(0), Some(1), None],
+            "as many workers as are needed"
+        );
+        assert_eq!(poll(&mut one.reply), Poll::Pending);
+        for (worker, task) in [(0, 1), (1, 2), (0, 3)] {
+            let job = queue.take(worker, &clock).unwrap();
+            assert_eq!(job.task, task);
+            job.answer(task + 10);
+        }
+        assert_eq!(poll(&mut one.reply), Poll::Ready(Some(11)));
+        assert_eq!(poll(&mut two.reply), Poll::Ready(Some(12)));
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_begun() {
+        let (queue, clock) = (Numbers::new(9, 1), TestClock::new());
+        let dropped = put(&queue, &clock, 1).ok().unwrap();
+        let _late = queue.put(2, clock.now(), clock.now(), SECOND).ok().unwrap();
+        let _kept = put(&queue, &clock, 3).ok().unwrap();
+        drop(dropped);
+        assert_eq!(queue.take(0, &clock).unwrap().task, 3);
+    }
+
+    #[test]
+    fn a_full_or_closed_queue_takes_nothing() {
+        let (queue, clock) = (Numbers::new(2, 1), TestClock::new());
+        let mut kept: Vec<_> = (0..2).map(|task| put(&queue, &clock, task).ok().unwrap()).collect();
+        assert_eq!(put(&queue, &clock, 2).err(), Some(Refusal::Full));
+        queue.end(0);
+        queue.close();
+        assert_eq!(put(&queue, &clock, 2).err(), Some(Refusal::Closed));
+        assert_eq!(
+            poll(&mut kept[0].reply),
+            Poll::Ready(None),
+            "a job that was dropped is answered by nothing"
+        );
+        assert!(queue.take(0, &clock).is_none());
+    }
+
+    #[test]
+    fn only_when_all_workers_are_stuck_is_a_job_refused() {
+        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
+        let _one = put(&queue, &clock, 1).ok().unwrap();
+        let _two = put(&queue, &clock, 2).ok().unwrap();
+        let _jobs = (queue.take(0, &clock).unwrap(), queue.take(1, &clock).unwrap());
+        clock.advance(SECOND / 2);
+        assert!(!queue.is_stuck(clock.now(), SECOND));
+        let _three = put(&queue, &clock, 3).ok().unwrap();
+        let third = queue.take(1, &clock).unwrap();
+        clock.advance(SECOND / 2);
+        assert!(!queue.is_stuck(clock.now(), SECOND), "one of them began just now");
+        clock.advance(SECOND / 2);
+        assert!(queue.is_stuck(clock.now(), SECOND));
+        assert_eq!(put(&queue, &clock, 4).err(), Some(Refusal::Stuck));
+        // One that ends is one less that could be stuck.
+        drop(third);
+        queue.end(1);
+        assert_eq!(put(&queue, &clock, 5).ok().unwrap().start, Some(1), "and another takes its place");
+    }
+
+    #[test]
+    fn a_job_is_handed_on_while_there_is_somebody() {
+        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
+        let _kept = [1, 2].map(|task| put(&queue, &clock, task).ok().unwrap());
+        let (one, two) = (queue.take(0, &clock).unwrap(), queue.take(1, &clock).unwrap());
+        assert!(queue.hand_back(0, one).is_none());
+        assert_eq!(queue.counts(), (1, 1));
+        assert!(queue.hand_back(1, two).is_some(), "the last one keeps it");
+        assert_eq!(queue.take(1, &clock).unwrap().task, 1);
+        // There is room for one worker only from then on.
+        assert_eq!(put(&queue, &clock, 3).ok().unwrap().start, None);
+    }
+}

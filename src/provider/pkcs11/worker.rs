@@ -71,20 +71,16 @@ impl Worker {
         while let Some(job) = self.shared.queue.take(self.place, &*self.shared.clock) {
             match self.work(&job) {
                 Ok(answer) => job.answer(Ok(answer)),
-                Err(failure) if is_full(&failure) => match self.leave_to_others(job, failure) {
-                    Ok(()) => return,
-                    Err((job, failure)) => job.answer(Err(failure)),
+                // The token has no session for one more: whoever has one does it, and there is one worker less.
+                Err(failure) if is_full(&failure) => match self.shared.queue.hand_back(self.place, job) {
+                    None => return,
+                    Some(job) => job.answer(Err(failure)),
                 },
                 Err(failure) => job.answer(Err(failure)),
             }
         }
         self.discard_session();
         self.shared.queue.end(self.place);
-    }
-
-    /// The token has no session for one more of us: somebody who has one does the job, and there is one less of us.
-    fn leave_to_others(&mut self, job: Asked, failure: Pkcs11Failure) -> Result<(), (Asked, Pkcs11Failure)> {
-        self.shared.queue.hand_back(self.place, job).map_err(|job| (job, failure))
     }
 
     fn work(&mut self, job: &Asked) -> Result<Answer, Pkcs11Failure> {

@@ -16,12 +16,16 @@ fn crates(tree: &str) -> BTreeSet<&str> {
     tree.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "kuvert").collect()
 }
 
+/// What no build has that did not ask for it.
+fn unwanted(tree: &str) -> Vec<String> {
+    let is_unwanted =
+        |name: &&&str| UNWANTED.contains(name) || UNWANTED_PREFIXES.iter().any(|p| name.starts_with(p));
+    crates(tree).iter().filter(is_unwanted).map(|name| format!("the build contains {name}")).collect()
+}
+
 fn too_much(tree: &str) -> Vec<String> {
     let crates = crates(tree);
-    let unwanted =
-        |name: &&&str| UNWANTED.contains(name) || UNWANTED_PREFIXES.iter().any(|p| name.starts_with(p));
-    let mut found: Vec<String> =
-        crates.iter().filter(unwanted).map(|name| format!("a default build contains {name}")).collect();
+    let mut found = unwanted(tree);
     if crates.len() > MAX_CRATES {
         found.push(format!(
             "a default build has {} crates, the cap is {MAX_CRATES}: {crates:?}",
@@ -80,6 +84,32 @@ fn the_kms_provider_brings_no_old_tls() {
     }
 }
 
+// Without this feature its sources need not be on this machine.
+#[cfg(feature = "pkcs11")]
+#[test]
+fn the_pkcs11_provider_brings_no_runtime() {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--features",
+            "pkcs11",
+        ])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(crates(&tree).contains("cryptoki"), "cryptoki is not in the tree:\n{tree}");
+    assert_none(&unwanted(&tree));
+}
+
 #[test]
 fn planted_old_tls_is_found() {
     let tree = "hyper v1.7.0\nhyper v0.14.32\nrustls v0.21.12\nh2 v0.3.27\nrustls-webpki v0.101.7\nh2 v0.4.1\nrustls v0.23.1\n\
@@ -103,7 +133,7 @@ fn foreign_sources(lock: &str) -> Vec<String> {
 
 #[test]
 fn the_lock_file_fetches_from_the_public_registry_only() {
-    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock", "tests/kryoptic/Cargo.lock"] {
         assert_none(&foreign_sources(&fs::read_to_string(Path::new(ROOT).join(lock)).unwrap()));
     }
     assert_eq!(foreign_sources("source = \"git+https://example.org/x\"\n").len(), 1);
