@@ -79,28 +79,15 @@ pub(super) enum Step {
 
 /// The table.
 pub(super) const fn step(code: CK_RV, purpose: Purpose) -> Step {
-    match code {
-        ck::CKR_SESSION_HANDLE_INVALID
-        | ck::CKR_SESSION_CLOSED
-        | ck::CKR_OPERATION_ACTIVE
-        | ck::CKR_OPERATION_NOT_INITIALIZED
-        | ck::CKR_BUFFER_TOO_SMALL
-        | SENSELESS => Step::NewSession,
-        ck::CKR_OBJECT_HANDLE_INVALID
-        | ck::CKR_KEY_HANDLE_INVALID
-        | ck::CKR_WRAPPING_KEY_HANDLE_INVALID
-        | ck::CKR_UNWRAPPING_KEY_HANDLE_INVALID => Step::FindAgain,
-        ck::CKR_USER_NOT_LOGGED_IN => Step::LogIn,
-        ck::CKR_GENERAL_ERROR | ck::CKR_DEVICE_ERROR | ck::CKR_FUNCTION_FAILED => match purpose {
-            Purpose::Unwrap => Step::Canary,
-            Purpose::Verify | Purpose::Other => Step::Reconnect,
-        },
-        ck::CKR_DEVICE_REMOVED
-        | ck::CKR_TOKEN_NOT_PRESENT
-        | ck::CKR_TOKEN_NOT_RECOGNIZED
-        | ck::CKR_CRYPTOKI_NOT_INITIALIZED
-        | ck::CKR_SLOT_ID_INVALID => Step::Reconnect,
-        ck::CKR_HOST_MEMORY | ck::CKR_DEVICE_MEMORY | ck::CKR_SESSION_COUNT => Step::BackOff,
+    match (code, purpose) {
+        (ck::CKR_USER_NOT_LOGGED_IN, _) => Step::LogIn,
+        (ck::CKR_GENERAL_ERROR | ck::CKR_DEVICE_ERROR | ck::CKR_FUNCTION_FAILED, Purpose::Unwrap) => {
+            Step::Canary
+        }
+        _ if is_of_a_session(code) || code == SENSELESS => Step::NewSession,
+        _ if is_of_a_key(code) => Step::FindAgain,
+        _ if is_of_the_connection(code) => Step::Reconnect,
+        _ if is_of_room(code) => Step::BackOff,
         _ => Step::Fail(kind(code, purpose)),
     }
 }
@@ -108,43 +95,74 @@ pub(super) const fn step(code: CK_RV, purpose: Purpose) -> Step {
 /// What a failure is to the caller once nothing more is tried.
 pub(super) const fn kind(code: CK_RV, purpose: Purpose) -> Kind {
     match (code, purpose) {
-        (
-            ck::CKR_ENCRYPTED_DATA_INVALID
-            | ck::CKR_ENCRYPTED_DATA_LEN_RANGE
-            | ck::CKR_WRAPPED_KEY_INVALID
-            | ck::CKR_WRAPPED_KEY_LEN_RANGE
-            | ck::CKR_DATA_INVALID
-            | ck::CKR_DATA_LEN_RANGE
-            | ck::CKR_AEAD_DECRYPT_FAILED,
-            Purpose::Unwrap,
-        ) => Kind::Rejected,
-        (
-            ck::CKR_OBJECT_HANDLE_INVALID
-            | ck::CKR_KEY_HANDLE_INVALID
-            | ck::CKR_WRAPPING_KEY_HANDLE_INVALID
-            | ck::CKR_UNWRAPPING_KEY_HANDLE_INVALID,
-            _,
-        ) => Kind::NotFound,
-        (ck::CKR_HOST_MEMORY | ck::CKR_DEVICE_MEMORY | ck::CKR_SESSION_COUNT, _) => Kind::Throttled,
-        (
-            ck::CKR_SESSION_HANDLE_INVALID
+        _ if is_of_a_key(code) => Kind::NotFound,
+        _ if is_of_room(code) => Kind::Throttled,
+        _ if is_of_a_session(code) || is_of_the_connection(code) => Kind::Unavailable,
+        _ if is_about_the_pin(code) => Kind::AccessDenied,
+        _ if is_of_the_setup(code) => Kind::Misconfigured,
+        (ck::CKR_USER_NOT_LOGGED_IN, _) => Kind::Unavailable,
+        (ck::CKR_FUNCTION_REJECTED | ck::CKR_ACTION_PROHIBITED, _) => Kind::AccessDenied,
+        (_, Purpose::Unwrap) if is_of_the_wrap(code) => Kind::Rejected,
+        _ => Kind::Other,
+    }
+}
+
+const fn is_of_a_session(code: CK_RV) -> bool {
+    matches!(
+        code,
+        ck::CKR_SESSION_HANDLE_INVALID
             | ck::CKR_SESSION_CLOSED
             | ck::CKR_OPERATION_ACTIVE
             | ck::CKR_OPERATION_NOT_INITIALIZED
             | ck::CKR_BUFFER_TOO_SMALL
-            | ck::CKR_USER_NOT_LOGGED_IN
-            | ck::CKR_GENERAL_ERROR
+    )
+}
+
+const fn is_of_a_key(code: CK_RV) -> bool {
+    matches!(
+        code,
+        ck::CKR_OBJECT_HANDLE_INVALID
+            | ck::CKR_KEY_HANDLE_INVALID
+            | ck::CKR_WRAPPING_KEY_HANDLE_INVALID
+            | ck::CKR_UNWRAPPING_KEY_HANDLE_INVALID
+    )
+}
+
+const fn is_of_the_connection(code: CK_RV) -> bool {
+    matches!(
+        code,
+        ck::CKR_GENERAL_ERROR
             | ck::CKR_DEVICE_ERROR
             | ck::CKR_FUNCTION_FAILED
             | ck::CKR_DEVICE_REMOVED
             | ck::CKR_TOKEN_NOT_PRESENT
             | ck::CKR_TOKEN_NOT_RECOGNIZED
             | ck::CKR_CRYPTOKI_NOT_INITIALIZED
-            | ck::CKR_SLOT_ID_INVALID,
-            _,
-        ) => Kind::Unavailable,
-        (
-            ck::CKR_MECHANISM_INVALID
+            | ck::CKR_SLOT_ID_INVALID
+    )
+}
+
+const fn is_of_room(code: CK_RV) -> bool {
+    matches!(code, ck::CKR_HOST_MEMORY | ck::CKR_DEVICE_MEMORY | ck::CKR_SESSION_COUNT)
+}
+
+const fn is_of_the_wrap(code: CK_RV) -> bool {
+    matches!(
+        code,
+        ck::CKR_ENCRYPTED_DATA_INVALID
+            | ck::CKR_ENCRYPTED_DATA_LEN_RANGE
+            | ck::CKR_WRAPPED_KEY_INVALID
+            | ck::CKR_WRAPPED_KEY_LEN_RANGE
+            | ck::CKR_DATA_INVALID
+            | ck::CKR_DATA_LEN_RANGE
+            | ck::CKR_AEAD_DECRYPT_FAILED
+    )
+}
+
+const fn is_of_the_setup(code: CK_RV) -> bool {
+    matches!(
+        code,
+        ck::CKR_MECHANISM_INVALID
             | ck::CKR_MECHANISM_PARAM_INVALID
             | ck::CKR_ARGUMENTS_BAD
             | ck::CKR_KEY_FUNCTION_NOT_PERMITTED
@@ -156,13 +174,8 @@ pub(super) const fn kind(code: CK_RV, purpose: Purpose) -> Kind {
             | ck::CKR_UNWRAPPING_KEY_SIZE_RANGE
             | ck::CKR_FUNCTION_NOT_SUPPORTED
             | ck::CKR_SESSION_READ_ONLY
-            | ck::CKR_TOKEN_WRITE_PROTECTED,
-            _,
-        ) => Kind::Misconfigured,
-        (code, _) if is_about_the_pin(code) => Kind::AccessDenied,
-        (ck::CKR_FUNCTION_REJECTED | ck::CKR_ACTION_PROHIBITED, _) => Kind::AccessDenied,
-        _ => Kind::Other,
-    }
+            | ck::CKR_TOKEN_WRITE_PROTECTED
+    )
 }
 
 /// Answers to a login after which the same PIN must not be tried again.

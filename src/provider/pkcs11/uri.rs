@@ -258,7 +258,10 @@ impl fmt::Display for Pkcs11Uri {
             write!(f, "{}{name}={}", if number == 0 { "" } else { ";" }, Encoded(value, name == "id"))?;
         }
         let module = self.module_path.as_deref().map(|path| ("module-path=", path));
-        let pin = self.pin_file.as_deref().map(|path| ("pin-source=file:", path));
+        // After the scheme, two slashes would begin a host.
+        let has_host = |path: &Path| path.as_os_str().as_encoded_bytes().starts_with(b"//");
+        let scheme = |path| if has_host(path) { "pin-source=" } else { "pin-source=file:" };
+        let pin = self.pin_file.as_deref().map(|path| (scheme(path), path));
         for (number, (name, path)) in module.into_iter().chain(pin).enumerate() {
             let path = path.to_string_lossy();
             write!(f, "{}{name}{}", if number == 0 { '?' } else { '&' }, Encoded(path.as_bytes(), false))?;

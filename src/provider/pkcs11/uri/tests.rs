@@ -53,6 +53,8 @@ fn the_source_of_the_pin_is_a_file() {
     }
     assert_eq!(parse("pkcs11:?pin-source=file:pin").pin_file(), Some(Path::new("pin")));
     assert_eq!(parse("pkcs11:?pin-source=./a:b").pin_file(), Some(Path::new("./a:b")));
+    let doubled = Pkcs11Uri::default().with_pin_file("//run/pin");
+    assert_eq!(parse(&doubled.to_string()), doubled);
     for source in ["|cat%20/run/pin", "https://example.org/pin", "file://host/pin", "env:PIN"] {
         assert_fault(&format!("pkcs11:?pin-source={source}"), 8, UriFault::PinSource);
     }
