@@ -114,7 +114,7 @@ fn it_ends_as_open_would() {
     for (arguments, says) in [
         (&["file"][..], "no key was given"),
         (&["-k", "k", "-c", "pair", "file"], "NAME=VALUE"),
-        (&["-k", "pkcs11:x", "file"], "no provider"),
+        (&["-k", "pkcs11:x", "file"], if cfg!(feature = "pkcs11") { "at byte 7" } else { "has no PKCS#11" }),
         (&["-k", "k", "--kms-context", "db", "file"], "none is given"),
         (&["-k", "k", "-"], "a file, and not a stream"),
         (&["-k", "k", "--header", "file"], "<FILE>"),

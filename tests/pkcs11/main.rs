@@ -19,3 +19,5 @@ mod life;
 mod shim;
 mod stage;
 mod storm;
+#[cfg(feature = "cli")]
+mod tool;

@@ -247,7 +247,7 @@ pub(crate) struct ManArguments {
 
 #[derive(Args)]
 pub(crate) struct OpeningKeyArguments {
-    /// A key file, aws-kms:ARN or config:FILE.toml; repeats: each file is opened with the key that fits [default:
+    /// A key file, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats: each file is opened with the key that fits [default:
     /// KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
@@ -261,7 +261,7 @@ pub(crate) struct OpeningKeyArguments {
 
 #[derive(Args)]
 pub(crate) struct SealingKeyArguments {
-    /// A key file, of which the first key seals, aws-kms:ARN or config:FILE.toml; repeats, and then each of them can
+    /// A key file, of which the first key seals, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats, and then each of them can
     /// open [default: KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,

@@ -2,6 +2,11 @@
 
 mod config;
 mod explain;
+#[cfg(feature = "pkcs11")]
+pub(crate) mod hsm;
+#[cfg(not(feature = "pkcs11"))]
+#[path = "keys/no_hsm.rs"]
+pub(crate) mod hsm;
 #[cfg(feature = "https")]
 mod kms;
 #[cfg(not(feature = "https"))]
@@ -149,6 +154,7 @@ pub(crate) fn one(key: &KeyName, manner: Manner<'_>, role: Role) -> Result<Arc<d
     match key {
         KeyName::File(path) => Ok(Arc::new(MemoryProvider::from_key_files([path])?)),
         KeyName::Kms(arn) => kms::provider(arn, manner.kms_context, &[], role),
+        KeyName::Hsm(uri) => hsm::provider(uri),
         KeyName::Config(path) => config::provider(path),
     }
 }
@@ -161,7 +167,9 @@ pub(crate) fn for_check(
 ) -> Result<Arc<dyn KeyProvider>, Failure> {
     match key {
         KeyName::Kms(arn) => kms::provider(arn, &[], pairs, role),
-        KeyName::File(_) | KeyName::Config(_) => one(key, Manner { all_of: false, kms_context: &[] }, role),
+        KeyName::File(_) | KeyName::Hsm(_) | KeyName::Config(_) => {
+            one(key, Manner { all_of: false, kms_context: &[] }, role)
+        }
     }
 }
 

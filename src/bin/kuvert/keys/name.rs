@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kuvert::provider::arn::KeyArn;
 
-use super::kms;
+use super::{hsm, kms};
 use crate::failure::Failure;
 use crate::names;
 
@@ -14,6 +14,8 @@ use crate::names;
 pub(crate) enum KeyName {
     File(PathBuf),
     Kms(KeyArn),
+    /// A key in a PKCS#11 token.
+    Hsm(Box<hsm::Uri>),
     /// A file that describes a tree of key providers.
     Config(PathBuf),
 }
@@ -22,11 +24,9 @@ impl KeyName {
     // fmt: T-16
     pub(crate) fn parse(key: &OsStr) -> Result<Self, Failure> {
         let text = key.to_string_lossy();
-        if text.starts_with(PKCS11) {
-            return Err(Failure::usage(format!(
-                "this release has no provider for {PKCS11} keys: name a key file"
-            ))
-            .advise(a_file_of_that_name(PKCS11)));
+        if text.get(..PKCS11.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(PKCS11)) {
+            let uri = hsm::parse(&text).map_err(|failure| failure.advise(a_file_of_that_name(PKCS11)))?;
+            return Ok(Self::Hsm(Box::new(uri)));
         }
         if let Some(arn) = text.strip_prefix(KMS) {
             kms::is_there().map_err(|failure| failure.advise(a_file_of_that_name(KMS)))?;
@@ -43,7 +43,7 @@ impl KeyName {
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Kms(_) | Self::Config(_) => None,
+            Self::Kms(_) | Self::Hsm(_) | Self::Config(_) => None,
         }
     }
 
@@ -57,6 +57,8 @@ impl KeyName {
         match self {
             Self::File(path) => names::path(path),
             Self::Kms(arn) => format!("{KMS}{arn}"),
+            // Its parts are percent-encoded, and none of them is a PIN.
+            Self::Hsm(uri) => uri.to_string(),
             Self::Config(path) => format!("{CONFIG}{}", names::path(path)),
         }
     }
@@ -104,5 +106,4 @@ fn strip(text: &OsStr, prefix: &str) -> OsString {
 const VARIABLE: &str = "KUVERT_KEYS";
 const KMS: &str = "aws-kms:";
 const CONFIG: &str = "config:";
-/// A kind of keys that later releases know.
 const PKCS11: &str = "pkcs11:";
