@@ -183,7 +183,11 @@ impl Pkcs11Provider {
 impl KeyProvider for Pkcs11Provider {
     async fn wrap_data_key(&self, key: &DataKey, _: &WrapContext) -> Result<Vec<Recipient>, ProviderError> {
         self.shared.same_process().map_err(Pkcs11Failure::into_error)?;
-        let catalogue = self.connect().await?;
+        let mut catalogue = self.connect().await?;
+        if catalogue.sealing().public.is_some() && self.shared.is_outdated() {
+            // Wrapped here, it would be for the token that was there before. While there is none, nobody knows better.
+            catalogue = self.look().await.unwrap_or(catalogue);
+        }
         let sealing: &Version = catalogue.sealing();
         self.shared.exists(&sealing.name).map_err(|failure| self.error(failure, Some(&sealing.name)))?;
         let wrap = match sealing.wrap_here(catalogue.method.wrap, key) {

@@ -355,7 +355,8 @@ staged! {
                 assert_eq!(thread.join().unwrap().unwrap().unwrap().expose_bytes(), &KEY);
             }
         });
-        assert_eq!(block_on(provider.report()).unwrap().workers, 1);
+        // Each of the others tried twice and then left it to the one.
+        assert!(shim.count(Call::OpenSession) <= 2 + 3 * 2, "{}", shim.count(Call::OpenSession));
         assert_eq!(shim.stale(), 0);
     }
 

@@ -8,7 +8,7 @@ use std::{fs, thread};
 use kuvert::blocking::block_on;
 use kuvert::clock::{Clock as _, SystemClock};
 use kuvert::provider::KeyProvider;
-use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11State};
+use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient};
 
 use crate::shim::{Call, Shim};
@@ -155,6 +155,55 @@ staged! {
         block_on(provider.check()).unwrap().unwrap();
     }
 
+    fn a_token_that_is_replaced_is_sealed_to_from_then_on(stage: &Stage) {
+        // Two of the same name, of which one is in the cupboard.
+        let (here, cupboard) = (stage.folder().join("tokens"), stage.folder().join("cupboard"));
+        fs::create_dir(&cupboard).unwrap();
+        let put = |from: &std::path::Path, to: &std::path::Path| {
+            for token in fs::read_dir(from).unwrap() {
+                let token = token.unwrap();
+                fs::rename(token.path(), to.join(token.file_name())).unwrap();
+            }
+        };
+        stage.token("ours");
+        stage.rsa("ours", "kek", "01");
+        put(&here, &cupboard);
+        let spare = stage.folder().join("spare");
+        fs::create_dir(&spare).unwrap();
+        stage.token("ours");
+        stage.rsa("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let builder = || stage.builder(shim.path(), "ours", "kek", Some("01")).with_wrap(Pkcs11Wrap::RsaOaepSha1);
+        let provider = connect(builder());
+        let old = wrap(&provider).unwrap();
+        assert_eq!(unwrap(&provider, &old).unwrap().expose_bytes(), &KEY);
+        put(&here, &spare);
+        put(&cupboard, &here);
+        shim.fail_times(Call::DecryptInit, 0x32, 1);
+        assert_eq!(unwrap(&provider, &old).unwrap_err().kind(), Kind::Rejected);
+        let new = wrap(&provider).unwrap();
+        assert_eq!(unwrap(&provider, &new).unwrap().expose_bytes(), &KEY);
+    }
+
+    fn sealing_to_an_rsa_key_goes_on_without_the_token(stage: &Stage) {
+        stage.token("ours");
+        stage.rsa("ours", "kek", "01");
+        let builder = stage.builder(stage.module(), "ours", "kek", Some("01")).with_wrap(Pkcs11Wrap::RsaOaepSha1);
+        let provider = connect(builder.with_deadline(Duration::from_millis(500)));
+        let (here, away) = (stage.folder().join("tokens"), stage.folder().join("away"));
+        fs::rename(&here, &away).unwrap();
+        let sealed: Vec<_> = (0..3).map(|_| wrap(&provider).unwrap()).collect();
+        assert_eq!(unwrap(&provider, &sealed[0]).unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(wrap(&provider).unwrap().id(), b"kek/01");
+        fs::rename(&away, &here).unwrap();
+        let mut tries = 0;
+        while unwrap(&provider, &sealed[2]).is_err() {
+            thread::sleep(Duration::from_millis(10));
+            tries += 1;
+            assert!(tries < 4000, "it was never found again");
+        }
+    }
+
     fn a_refused_pin_is_never_tried_again(stage: &Stage) {
         ours(stage);
         let shim = Shim::new(stage, "shim");
@@ -207,7 +256,7 @@ staged! {
         let shim = Shim::new(stage, "shim");
         shim.fail(Call::Login, 0xa4);
         let builder = || stage.builder(shim.path(), "ours", "kek", Some("01"));
-        let lazy = builder().with_wrap(kuvert::provider::pkcs11::Pkcs11Wrap::AesGcm).build().unwrap();
+        let lazy = builder().with_wrap(Pkcs11Wrap::AesGcm).build().unwrap();
         for _ in 0..3 {
             assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::AccessDenied);
         }

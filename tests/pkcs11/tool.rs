@@ -23,7 +23,7 @@ impl Tool<'_> {
     #[track_caller]
     fn good<A: AsRef<OsStr>>(&self, args: &[A]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 

@@ -12,6 +12,8 @@ use crate::secret::DataKey;
 /// The keys of a label.
 pub(super) struct Catalogue {
     pub(super) method: Method,
+    /// Of which connection: after another one there may be another token with the same name.
+    pub(super) connection: u64,
     /// The one that seals first; at least that one.
     versions: Vec<Version>,
     pub(super) warnings: Vec<String>,
@@ -30,8 +32,13 @@ pub(super) struct Version {
 }
 
 impl Catalogue {
-    pub(super) fn new(method: Method, versions: Vec<Version>, warnings: Vec<String>) -> Self {
-        Self { method, versions, warnings }
+    pub(super) fn new(
+        method: Method,
+        connection: u64,
+        versions: Vec<Version>,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self { method, connection, versions, warnings }
     }
 
     /// The key that seals.

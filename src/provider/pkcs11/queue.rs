@@ -123,6 +123,12 @@ impl<J, A> Queue<J, A> {
         }
     }
 
+    /// A worker is out of its call: said before the answer is given, so that who drops the provider upon it waits for the
+    /// worker's end.
+    pub(super) fn rest(&self, worker: usize) {
+        self.lock().seats[worker] = Seat::Idle;
+    }
+
     /// Gives a job to another worker, if there is one: then the giver ends, and nobody takes its place. Else it is given
     /// back.
     pub(super) fn hand_back(&self, worker: usize, job: Job<J, A>) -> Option<Job<J, A>> {

@@ -13,7 +13,7 @@ use super::catalogue::Catalogue;
 use super::failure::{Pkcs11Failure, wide};
 use super::health::{Pkcs11Report, Pkcs11State, TokenFacts};
 use super::keys;
-use super::module::Module;
+use super::module::{Generation, Module};
 use super::options::{Pkcs11Options, Pkcs11Wrap};
 use super::pin::PinSource;
 use super::queue::{Queue, Refusal};
@@ -121,8 +121,19 @@ impl Shared {
         catalogue
     }
 
-    pub(super) fn drop_catalogue(&self) {
-        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    pub(super) fn restore(&self, before: Option<Arc<Catalogue>>) {
+        *self.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = before;
+    }
+
+    /// Whether the keys were found in this generation of the module.
+    pub(super) fn is_current(&self, generation: Generation) -> bool {
+        self.catalogue().is_some_and(|catalogue| catalogue.connection == generation.connection)
+    }
+
+    /// Whether the module was reset since the keys were found: the token may be another one by now.
+    pub(super) fn is_outdated(&self) -> bool {
+        let module = self.loaded_module();
+        self.catalogue().is_some() && module.is_some_and(|module| !self.is_current(module.generation()))
     }
 
     /// How keys wrap: as was found, else as is configured.
@@ -184,9 +195,21 @@ impl Shared {
             mechanism: catalogue.as_ref().map(|catalogue| wide(catalogue.method.number)),
             wraps: self.wraps.load(Ordering::Relaxed),
             unwraps: self.unwraps.load(Ordering::Relaxed),
-            warnings: catalogue.map_or_else(Vec::new, |catalogue| catalogue.warnings.clone()),
+            warnings: catalogue.map_or_else(Vec::new, |catalogue| self.warnings(&catalogue)),
             token,
         }
+    }
+
+    fn warnings(&self, catalogue: &Catalogue) -> Vec<String> {
+        let mut warnings = catalogue.warnings.clone();
+        let wraps = self.wraps.load(Ordering::Relaxed);
+        if catalogue.method.wrap == Pkcs11Wrap::AesGcm && wraps >= MANY_WRAPS {
+            warnings.push(format!(
+                "key {}: {wraps} wraps by AES-GCM in this process, and 2^32 are the most: make a new version",
+                catalogue.sealing().name
+            ));
+        }
+        warnings
     }
 
     pub(super) fn note_destroyed(&self, name: &str) {
@@ -229,6 +252,8 @@ impl Shared {
     }
 }
 
+/// Half of what AES-GCM with random IVs bears under one key.
+const MANY_WRAPS: u64 = 1 << 31;
 /// The most by which a worker gives up before its caller does.
 const MARGIN: Duration = Duration::from_millis(250);
 /// Between two looks for keys that a recipient names and nobody knows.

@@ -54,7 +54,8 @@ pub(super) enum Answer {
 
 impl Worker {
     pub(super) fn attempt(&mut self, pass: &Pass<'_>, task: &Task) -> Result<Answer, Trouble> {
-        if matches!(task, Task::Wrap { .. } | Task::Unwrap { .. }) && self.shared.catalogue().is_none() {
+        if matches!(task, Task::Wrap { .. } | Task::Unwrap { .. }) && !self.shared.is_current(pass.generation)
+        {
             self.connect(pass)?;
         }
         match task {
@@ -113,18 +114,19 @@ impl Worker {
         let method = Method::choose(pass, token, sealing, &name, wrap, how)?;
         let versions = versions(&facts, sealing, label)?;
         let warnings = versions.iter().flat_map(|version| version.warnings.clone()).collect();
-        let catalogue = Catalogue::new(method, versions, warnings);
+        let catalogue = Catalogue::new(method, pass.generation.connection, versions, warnings);
         let id = sealing.id.clone();
         if method.wrap.sort() == KeySort::Aes {
             shared.claim(pass.module, token.name(), method.wrap)?;
         }
-        let is_first = shared.catalogue().is_none();
+        let is_first = !shared.is_current(pass.generation);
+        let before = shared.catalogue();
         let catalogue = shared.keep(catalogue);
         if is_first {
             // That both halves fit, and that the mechanism is what it is taken for, is seen before anything is sealed.
             let tried = self.target(pass, &id).and_then(|target| shared.round_trip(pass, &catalogue, target));
             if tried.is_err() {
-                shared.drop_catalogue();
+                shared.restore(before);
             }
             return tried;
         }

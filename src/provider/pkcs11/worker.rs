@@ -69,15 +69,15 @@ impl Worker {
     /// Does jobs until there are no more.
     pub(super) fn run(mut self) {
         while let Some(job) = self.shared.queue.take(self.place, &*self.shared.clock) {
-            match self.work(&job) {
-                Ok(answer) => job.answer(Ok(answer)),
+            let answer = self.work(&job);
+            let mut job = Some(job);
+            if answer.as_ref().is_err_and(is_full) {
                 // The token has no session for one more: whoever has one does it, and there is one worker less.
-                Err(failure) if is_full(&failure) => match self.shared.queue.hand_back(self.place, job) {
-                    None => return,
-                    Some(job) => job.answer(Err(failure)),
-                },
-                Err(failure) => job.answer(Err(failure)),
+                job = job.take().and_then(|job| self.shared.queue.hand_back(self.place, job));
             }
+            let Some(job) = job else { return };
+            self.shared.queue.rest(self.place);
+            job.answer(answer);
         }
         self.discard_session();
         self.shared.queue.end(self.place);
