@@ -19,6 +19,7 @@ mod pin;
 mod queue;
 mod raw;
 mod shared;
+mod survey;
 mod task;
 mod token;
 mod uri;
@@ -36,6 +37,7 @@ pub use self::failure::Pkcs11Failure;
 pub use self::health::{Pkcs11Report, Pkcs11State, TokenFacts};
 pub use self::options::{GcmIv, Pkcs11Options, Pkcs11Wrap};
 pub use self::pin::Pkcs11Pin;
+pub use self::survey::{KeyEntry, Pkcs11Surveyor, TokenEntry};
 pub use self::uri::{Pkcs11Uri, Pkcs11UriError, UriFault};
 
 use self::catalogue::{Catalogue, Version};

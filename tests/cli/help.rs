@@ -2,8 +2,19 @@
 
 use crate::sandbox::Sandbox;
 
-pub(crate) const COMMANDS: [&str; 10] =
-    ["keygen", "seal", "open", "verify", "inspect", "rewrap", "repair", "doctor", "completions", "man"];
+pub(crate) const COMMANDS: [&str; 11] = [
+    "keygen",
+    "seal",
+    "open",
+    "verify",
+    "inspect",
+    "rewrap",
+    "repair",
+    "doctor",
+    "hsm",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_explains_itself() {
@@ -88,7 +99,7 @@ fn examples_are_calls_that_are_understood() {
         for line in examples.lines() {
             let start = line.find("kuvert ").unwrap_or_else(|| panic!("no example: {line}"));
             let call = line[start + 7..].split(['|', '>']).next().unwrap();
-            let arguments: Vec<&str> = call.split_whitespace().collect();
+            let arguments: Vec<&str> = call.split_whitespace().map(|word| word.trim_matches('\'')).collect();
             let ran = sandbox.finish(sandbox.command(&arguments).env("PATH", ""), &[]);
             // The files are not there, which is told by the program and not by the parser of arguments.
             assert!(!ran.err.starts_with("error: "), "{line}: {}", ran.err);

@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Rewrap(RewrapArguments),
     Repair(RepairArguments),
     Doctor(DoctorArguments),
+    Hsm(HsmArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -225,6 +226,37 @@ pub(crate) struct DoctorArguments {
     pub(crate) file: Option<PathBuf>,
 }
 
+/// Lists the keys of a PKCS#11 token, makes one, or tries one.
+#[derive(Args)]
+#[command(override_usage = help::HSM.usage, after_help = help::HSM.after_help())]
+pub(crate) struct HsmArguments {
+    /// What to do.
+    #[arg(value_enum, value_name = "ACTION")]
+    pub(crate) action: HsmAction,
+    /// Makes an RSA key of 3072 bits, to which messages are sealed without asking the token.
+    #[arg(long)]
+    pub(crate) rsa: bool,
+    /// The file in which the PIN is, of mode 0600 [default: the URI's pin-source, or else the terminal].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// Writes one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The key's pkcs11: URI; with list, also the file of a module alone.
+    #[arg(value_name = "URI")]
+    pub(crate) target: OsString,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HsmAction {
+    /// Shows the tokens of a module, and the keys of the one that the URI names.
+    List,
+    /// Makes a wrapping key that cannot leave the token, and prints the URI to use it by.
+    Keygen,
+    /// Wraps a test key and unwraps it.
+    Check,
+}
+
 /// Prints the completions of this program for a shell.
 #[derive(Args)]
 #[command(override_usage = help::COMPLETIONS.usage, after_help = help::COMPLETIONS.after_help())]
@@ -247,8 +279,8 @@ pub(crate) struct ManArguments {
 
 #[derive(Args)]
 pub(crate) struct OpeningKeyArguments {
-    /// A key file, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats: each file is opened with the key that fits [default:
-    /// KUVERT_KEYS, separated by blanks].
+    /// A key file, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats: each file is opened with the key that
+    /// fits [default: KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
     /// Takes the keys of -k for the shares of one recipient, which opens with all of them.
@@ -261,8 +293,8 @@ pub(crate) struct OpeningKeyArguments {
 
 #[derive(Args)]
 pub(crate) struct SealingKeyArguments {
-    /// A key file, of which the first key seals, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats, and then each of them can
-    /// open [default: KUVERT_KEYS, separated by blanks].
+    /// A key file, of which the first key seals, aws-kms:ARN, a pkcs11: URI or config:FILE.toml; repeats, and then
+    /// each of them can open [default: KUVERT_KEYS, separated by blanks].
     #[arg(short, long = "key", value_name = "KEY", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<OsString>,
     /// Seals if N of the keys can be asked; 'kuvert repair' adds the others later [default: all].

@@ -5,7 +5,7 @@
 mod texts;
 
 pub(crate) use texts::{
-    COMPLETIONS, DOCTOR, INSPECT, KEYGEN, MAN, OPEN, OVERVIEW, REPAIR, REWRAP, SEAL, VERIFY,
+    COMPLETIONS, DOCTOR, HSM, INSPECT, KEYGEN, MAN, OPEN, OVERVIEW, REPAIR, REWRAP, SEAL, VERIFY,
 };
 
 /// What is said about a command.

@@ -10,12 +10,22 @@ use std::process::Child;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(unix)]
+use crate::pin::Hidden;
+
 /// What has to go if a signal comes.
-static LEFTOVERS: Mutex<Leftovers> = Mutex::new(Leftovers { files: Vec::new(), child: None });
+static LEFTOVERS: Mutex<Leftovers> = Mutex::new(Leftovers {
+    files: Vec::new(),
+    child: None,
+    #[cfg(unix)]
+    terminal: None,
+});
 
 struct Leftovers {
     files: Vec<PathBuf>,
     child: Option<Arc<Mutex<Child>>>,
+    #[cfg(unix)]
+    terminal: Option<Hidden>,
 }
 
 /// Starts waiting for signals. Without the thread everything works, and a signal may leave a temporary file.
@@ -75,6 +85,27 @@ pub(crate) fn register_child(child: Option<Arc<Mutex<Child>>>) {
     lock().child = child;
 }
 
+/// Hides what is typed on a terminal, until the returned value is dropped or a signal comes.
+#[cfg(unix)]
+pub(crate) fn register_terminal(hide: impl FnOnce() -> Option<Hidden>) -> Option<PutBack> {
+    let mut leftovers = lock();
+    leftovers.terminal = Some(hide()?);
+    Some(PutBack)
+}
+
+/// That a terminal has to be put back.
+#[cfg(unix)]
+pub(crate) struct PutBack;
+
+#[cfg(unix)]
+impl Drop for PutBack {
+    fn drop(&mut self) {
+        if let Some(hidden) = lock().terminal.take() {
+            hidden.put_back();
+        }
+    }
+}
+
 fn lock() -> MutexGuard<'static, Leftovers> {
     LEFTOVERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -116,6 +147,9 @@ mod unix {
         let mut leftovers = super::lock();
         for path in leftovers.files.drain(..) {
             drop(fs::remove_file(path));
+        }
+        if let Some(hidden) = leftovers.terminal.take() {
+            hidden.put_back();
         }
         if let Some(child) = leftovers.child.take() {
             let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);

@@ -154,7 +154,7 @@ pub(crate) fn one(key: &KeyName, manner: Manner<'_>, role: Role) -> Result<Arc<d
     match key {
         KeyName::File(path) => Ok(Arc::new(MemoryProvider::from_key_files([path])?)),
         KeyName::Kms(arn) => kms::provider(arn, manner.kms_context, &[], role),
-        KeyName::Hsm(uri) => hsm::provider(uri),
+        KeyName::Hsm(key) => hsm::provider(key, role),
         KeyName::Config(path) => config::provider(path),
     }
 }
@@ -170,6 +170,14 @@ pub(crate) fn for_check(
         KeyName::File(_) | KeyName::Hsm(_) | KeyName::Config(_) => {
             one(key, Manner { all_of: false, kms_context: &[] }, role)
         }
+    }
+}
+
+/// What an operator should know about a key, whether or not it works.
+pub(crate) fn warnings(key: &KeyName) -> Vec<String> {
+    match key {
+        KeyName::Hsm(key) => hsm::warnings(key),
+        KeyName::File(_) | KeyName::Kms(_) | KeyName::Config(_) => Vec::new(),
     }
 }
 

@@ -11,6 +11,11 @@ mod detached;
 mod doctor;
 mod failure;
 mod help;
+#[cfg(feature = "pkcs11")]
+mod hsm;
+#[cfg(not(feature = "pkcs11"))]
+#[path = "no_hsm.rs"]
+mod hsm;
 mod inspect;
 mod interrupt;
 mod keygen;
@@ -19,6 +24,8 @@ mod man;
 mod names;
 mod open;
 mod output;
+#[cfg(feature = "pkcs11")]
+mod pin;
 mod progress;
 mod remedy;
 mod rewrap;
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
         Command::Rewrap(arguments) => rewrap::run(&arguments),
         Command::Repair(arguments) => rewrap::repair(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Hsm(arguments) => hsm::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,16 +23,17 @@ pub(crate) fn advise<'a>(failure: Failure, errors: impl IntoIterator<Item = &'a 
 /// The exit status of sealing: that of a key that could not be asked, where it is no matter of the call itself.
 // fmt: T-20
 pub(crate) fn category(error: &ProviderError) -> Category {
-    if keys::is_about_credentials(error) { Category::KeyUnavailable } else { error.category() }
+    let is_of_the_call = !keys::is_about_credentials(error) && keys::hsm::failure_of(error).is_none();
+    if is_of_the_call { error.category() } else { Category::KeyUnavailable }
 }
 
 /// The next step, if there is one that the message does not say itself.
 fn of(error: &ProviderError) -> Option<String> {
+    if let Some(failure) = keys::hsm::failure_of(error) {
+        return keys::hsm::remedy_of(failure).map(str::to_owned);
+    }
     let cause = innermost(error);
     let key = Key::of(cause.key_id().or(error.key_id()));
-    if cause.provider() == "pkcs11" {
-        return of_token(cause.kind()).map(str::to_owned);
-    }
     Some(match cause.kind() {
         _ if keys::is_about_credentials(error) => {
             "log in again (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; 'aws sts \
@@ -59,19 +60,6 @@ fn of(error: &ProviderError) -> Option<String> {
         ),
         _ => return None,
     })
-}
-
-/// The same for a key in a PKCS#11 token, whose provider says most of it.
-const fn of_token(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::NotFound => {
-            Some("pkcs11-tool --list-objects, or the vendor's own tool, lists what the token has")
-        }
-        Kind::Unavailable | Kind::Timeout => Some(
-            "is the token there, and does its vendor's own tool reach it? Another key of the file opens it, too",
-        ),
-        _ => None,
-    }
 }
 
 /// The error of the key service itself, within those of compositions.

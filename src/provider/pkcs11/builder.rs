@@ -161,16 +161,18 @@ impl Pkcs11Builder {
     /// # Errors
     ///
     /// Everything that is wrong with the configuration.
-    pub fn custodian(mut self) -> Result<Pkcs11Custodian, Pkcs11ConfigError> {
+    pub fn custodian(self) -> Result<Pkcs11Custodian, Pkcs11ConfigError> {
+        self.for_the_token().map(Pkcs11Custodian::over)
+    }
+
+    /// A provider that is asked for what needs no key of the configuration.
+    pub(super) fn for_the_token(mut self) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
         if self.uri.object().is_none() {
             // Its keys are named in each call.
             self.uri = self.uri.with_any_object();
         }
         let faults = self.faults();
-        if !faults.is_empty() {
-            return Err(Pkcs11ConfigError { faults });
-        }
-        Ok(Pkcs11Custodian::over(self.into_provider(true)))
+        if faults.is_empty() { Ok(self.into_provider(true)) } else { Err(Pkcs11ConfigError { faults }) }
     }
 
     /// Everything that is wrong, as far as it can be seen from here.
@@ -197,7 +199,7 @@ impl Pkcs11Builder {
         faults
     }
 
-    fn into_provider(self, is_lazy: bool) -> Pkcs11Provider {
+    pub(super) fn into_provider(self, is_lazy: bool) -> Pkcs11Provider {
         Pkcs11Provider::over(Shared::new(self.options, self.uri, self.pin, self.clock, is_lazy))
     }
 }
@@ -249,6 +251,10 @@ pub struct Pkcs11ConfigError {
 }
 
 impl Pkcs11ConfigError {
+    pub(super) const fn new(faults: Vec<Pkcs11Fault>) -> Self {
+        Self { faults }
+    }
+
     /// One after the other.
     #[must_use]
     pub fn faults(&self) -> &[Pkcs11Fault] {

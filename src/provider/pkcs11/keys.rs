@@ -180,7 +180,7 @@ fn is_named(session: &Session, handle: ObjectHandle, label: &str, id: &[u8]) -> 
     Ok(own == (label.as_bytes(), id))
 }
 
-fn facts(session: &Session, sort: KeySort, handle: ObjectHandle) -> Result<KeyFacts, Fault> {
+pub(super) fn facts(session: &Session, sort: KeySort, handle: ObjectHandle) -> Result<KeyFacts, Fault> {
     let mut wanted = vec![
         AttributeType::Id,
         AttributeType::Sensitive,
@@ -227,7 +227,7 @@ fn facts(session: &Session, sort: KeySort, handle: ObjectHandle) -> Result<KeyFa
     Ok(facts)
 }
 
-fn attributes(
+pub(super) fn attributes(
     session: &Session,
     handle: ObjectHandle,
     wanted: &[AttributeType],

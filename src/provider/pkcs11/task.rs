@@ -19,6 +19,7 @@ use super::module::Pass;
 use super::options::Pkcs11Wrap;
 use super::raw::Target;
 use super::shared::Shared;
+use super::survey::{KeyEntry, TokenEntry};
 use super::token::Token;
 use super::worker::{Worker, is_logged_out};
 use crate::crypto::equal;
@@ -36,6 +37,10 @@ pub(super) enum Task {
     Probe,
     /// What the token says of itself.
     Report,
+    /// What tokens the module has.
+    Tokens,
+    /// What keys the token has.
+    Keys,
     /// Forget that the token refused a PIN.
     Forgive,
     /// Make a key of this label and id.
@@ -50,6 +55,8 @@ pub(super) enum Answer {
     Wrapped(Vec<u8>),
     Key(DataKey),
     Facts(Box<TokenFacts>),
+    Tokens(Vec<TokenEntry>),
+    Keys(Vec<KeyEntry>),
 }
 
 impl Worker {
@@ -82,6 +89,8 @@ impl Worker {
                 let library = library.map_err(|error| Fault::of(&error, "C_GetInfo"))?;
                 Ok(Answer::Facts(Box::new(TokenFacts::new(&info, &library))))
             }
+            Task::Tokens => self.tokens(pass).map(Answer::Tokens),
+            Task::Keys => self.keys(pass).map(Answer::Keys),
             Task::Forgive => {
                 let token = Token::find(pass, &self.shared.uri)?;
                 pass.module.logins.forgive(&token);

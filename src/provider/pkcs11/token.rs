@@ -45,13 +45,13 @@ impl Token {
         }
     }
 
-    fn new(slot: Slot, info: TokenInfo) -> Self {
+    pub(super) fn new(slot: Slot, info: TokenInfo) -> Self {
         // What the standard pads with blanks; nothing else is taken off.
         let name = format!("\"{}\" (serial {})", info.label().trim_end(), info.serial_number().trim_end());
         Self { slot, info, name }
     }
 
-    fn matches(&self, uri: &Pkcs11Uri) -> bool {
+    pub(super) fn matches(&self, uri: &Pkcs11Uri) -> bool {
         let is =
             |wanted: Option<&str>, own: &str| wanted.is_none_or(|wanted| wanted.trim_end() == own.trim_end());
         is(uri.token(), self.info.label())

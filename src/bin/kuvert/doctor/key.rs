@@ -7,7 +7,7 @@ use kuvert::{Category, ProviderError};
 use super::place::Place;
 use crate::failure::Failure;
 use crate::keys::{self, KeyName, Role};
-use crate::remedy;
+use crate::{names, remedy};
 
 pub(super) struct KeyFinding {
     /// As it was given.
@@ -29,15 +29,20 @@ impl KeyFinding {
         // Only a key service has two rights.
         finding.seals =
             if key.has_rights() { finding.try_for(key, pairs, Role::Seals) } else { again(&finding.opens) };
+        if finding.opens.is_ok() {
+            finding.problems.extend(keys::warnings(key).iter().map(|warning| names::shown(warning)));
+        }
         finding
     }
 
     fn try_for(&mut self, key: &KeyName, pairs: &[(String, String)], role: Role) -> Result<(), Failure> {
         let provider = keys::for_check(key, pairs, role)?;
+        let health = block_on(provider.check());
         if role == Role::Opens {
+            // A token tells which keys it has once it was asked.
             self.keys = provider.describe().keys;
         }
-        let health = block_on(provider.check())
+        let health = health
             .map_err(|error| Failure::new(Category::Usage, error.to_string()))?
             .map_err(|error| failure(&error))?;
         self.problems.extend(health.problems().iter().map(|problem| failure(problem).lines()));

@@ -2,8 +2,20 @@
 
 use super::Help;
 
-pub(super) const ALL: [&Help; 11] =
-    [&OVERVIEW, &KEYGEN, &SEAL, &OPEN, &VERIFY, &INSPECT, &REWRAP, &REPAIR, &DOCTOR, &COMPLETIONS, &MAN];
+pub(super) const ALL: [&Help; 12] = [
+    &OVERVIEW,
+    &KEYGEN,
+    &SEAL,
+    &OPEN,
+    &VERIFY,
+    &INSPECT,
+    &REWRAP,
+    &REPAIR,
+    &DOCTOR,
+    &HSM,
+    &COMPLETIONS,
+    &MAN,
+];
 
 pub(crate) const OVERVIEW: Help = Help {
     command: "",
@@ -272,6 +284,42 @@ verified: that is for 'kuvert verify'.",
     ],
     takes_several_files: false,
     files: &[],
+};
+
+pub(crate) const HSM: Help = Help {
+    command: "hsm",
+    usage: "\
+kuvert hsm list   [--pin-file FILE] [--json] URI|MODULE
+       kuvert hsm keygen [--rsa] [--pin-file FILE] [--json] URI
+       kuvert hsm check  [--pin-file FILE] [--json] URI",
+    examples_title: EXAMPLES,
+    examples: "\
+kuvert hsm list /usr/lib/softhsm/libsofthsm2.so
+kuvert hsm list --pin-file /etc/kuvert/pin \\
+    'pkcs11:token=prod?module-path=/usr/lib/softhsm/libsofthsm2.so'
+kuvert hsm keygen --pin-file /etc/kuvert/pin \\
+    'pkcs11:token=prod;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'
+kuvert hsm check --pin-file /etc/kuvert/pin --json \\
+    'pkcs11:token=prod;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'",
+    notes: "\
+A URI (RFC 7512) names token, key and module; quote it. The PIN is never in
+it: its file is named by pin-source=file:PATH or --pin-file, or else it is
+asked for on the terminal. It is tried once, and on one token only.
+
+keygen makes a key that is sensitive and was never extractable: a copy exists
+only where the token itself is backed up. Without id= it takes the next one
+that is free. It prints the URI by which -k takes the key.
+
+check warns of keys that are extractable, readable or short. The fields of
+--json are described in the operations manual.",
+    statuses: &[
+        (0, "listed, made, or it works"),
+        (1, "writing failed"),
+        (2, "wrong call, or a malformed URI"),
+        (6, "module, token, PIN or key cannot be used"),
+    ],
+    takes_several_files: false,
+    files: &[("FILE", "The PIN and nothing else, in a file of mode 0600.")],
 };
 
 pub(crate) const COMPLETIONS: Help = Help {

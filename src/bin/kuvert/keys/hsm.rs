@@ -1,80 +1,191 @@
-//! Keys in PKCS#11 tokens, by their URIs.
+//! Keys in PKCS#11 tokens, named by URIs.
 
-use std::sync::Arc;
+mod remedy;
 
+use kuvert::ProviderError;
 use kuvert::blocking::block_on;
 use kuvert::provider::KeyProvider;
-use kuvert::provider::pkcs11::{GcmIv, Pkcs11Builder, Pkcs11Uri, Pkcs11Wrap};
-use kuvert::{Category, ProviderError};
+use kuvert::provider::pkcs11::{
+    Pkcs11Builder, Pkcs11ConfigError, Pkcs11Failure, Pkcs11Fault, Pkcs11Options, Pkcs11Pin, Pkcs11Provider,
+    Pkcs11Uri, Pkcs11Wrap,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use zeroize::Zeroizing;
 
+pub(crate) use self::remedy::{failure_of, of as remedy_of};
+use super::Role;
 use crate::failure::Failure;
-use crate::remedy;
+use crate::{names, pin, remedy as remedies};
 
-/// A key's URI.
-pub(crate) type Uri = Pkcs11Uri;
-
-/// Reads a URI, with what it says in attributes of our own.
-// fmt: T-21
-pub(crate) fn parse(text: &str) -> Result<Uri, Failure> {
-    let uri: Uri = text.parse().map_err(|error| Failure::usage(format!("{error}")))?;
-    drop(builder(&uri)?);
-    Ok(uri)
+/// A key in a token, or with `hsm list` a token alone, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HsmKey {
+    uri: Pkcs11Uri,
+    options: Pkcs11Options,
 }
 
-/// What the URI asks for.
-pub(crate) fn builder(uri: &Uri) -> Result<Pkcs11Builder, Failure> {
-    let mut builder = Pkcs11Builder::new(uri.clone());
-    if let Some(wrap) = own(uri, "x-wrap")? {
-        builder = builder.with_wrap(match wrap {
-            "aes-kwp" => Pkcs11Wrap::AesKwp,
-            "aes-gcm" => Pkcs11Wrap::AesGcm,
-            "rsa-oaep-sha256" => Pkcs11Wrap::RsaOaepSha256,
-            "rsa-oaep-sha1" => Pkcs11Wrap::RsaOaepSha1,
-            _ => return Err(unknown("x-wrap", "aes-gcm, aes-kwp, rsa-oaep-sha256, rsa-oaep-sha1")),
-        });
+impl HsmKey {
+    /// Of a URI that names a key. Nothing is loaded and nobody is asked.
+    // fmt: T-21
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let key = Self::parse_any(text)?;
+        let faults = key.builder(None)?.faults();
+        if faults.is_empty() { Ok(key) } else { Err(faulty(&faults)) }
     }
-    if let Some(iv) = own(uri, "x-iv")? {
-        builder = builder.with_iv(match iv {
-            "host" => GcmIv::Host,
-            "in-place" => GcmIv::InPlace,
-            "appended-12" => GcmIv::Appended12,
-            "appended-16" => GcmIv::Appended16,
-            _ => return Err(unknown("x-iv", "host, in-place, appended-12, appended-16")),
-        });
+
+    /// The same of a URI that may lack the key.
+    pub(crate) fn parse_any(text: &str) -> Result<Self, Failure> {
+        let uri: Pkcs11Uri = text.parse().map_err(|error: _| malformed(&error))?;
+        let mut options = Pkcs11Options::default();
+        options.uri = uri.to_string();
+        // One message after the other: more sessions would have nothing to do.
+        options.workers = 1;
+        options.wrap = attribute(&uri, WRAP, WRAPS)?;
+        options.iv = attribute(&uri, IV, IVS)?.unwrap_or_default();
+        options.mechanism = uri.vendor_attribute(MECHANISM).map(number).transpose()?;
+        Ok(Self { uri, options })
     }
-    if let Some(number) = own(uri, "x-mechanism")? {
-        let number =
-            number.strip_prefix("0x").map_or_else(|| number.parse(), |hex| u64::from_str_radix(hex, 16));
-        builder =
-            builder.with_mechanism(number.map_err(|_| unknown("x-mechanism", "a number, such as 0x210a"))?);
+
+    pub(crate) const fn uri(&self) -> &Pkcs11Uri {
+        &self.uri
     }
-    Ok(builder)
-}
 
-/// A provider for one key. Where the URI says all that stands in a message, the token is not asked before it is needed.
-pub(super) fn provider(uri: &Uri) -> Result<Arc<dyn KeyProvider>, Failure> {
-    let builder = builder(uri)?;
-    let is_told = uri.id().is_some() && uri.vendor_attribute("x-wrap").is_some();
-    if is_told || !builder.faults().is_empty() {
-        let provider = builder.build().map_err(|error| Failure::new(error.category(), error.to_string()))?;
-        return Ok(Arc::new(provider));
+    /// Another module, or the PIN's file.
+    pub(crate) fn with(mut self, change: impl FnOnce(Pkcs11Uri) -> Pkcs11Uri) -> Self {
+        self.uri = change(self.uri);
+        self.options.uri = self.uri.to_string();
+        self
     }
-    let provider = block_on(builder.connect())
-        .map_err(|error| Failure::new(Category::Usage, error.to_string()))?
-        .map_err(|error| failure(&error))?;
-    Ok(Arc::new(provider))
+
+    pub(crate) fn with_pin_file(mut self, file: Option<PathBuf>) -> Self {
+        self.options.pin_file = file.or(self.options.pin_file);
+        self
+    }
+
+    pub(crate) fn with_wrap(mut self, wrap: Pkcs11Wrap) -> Self {
+        self.options.wrap.get_or_insert(wrap);
+        self
+    }
+
+    pub(crate) const fn wrap(&self) -> Option<Pkcs11Wrap> {
+        self.options.wrap
+    }
+
+    /// As it may be shown: a URI has no PIN.
+    pub(crate) fn shown(&self) -> String {
+        names::shown(&self.uri.to_string())
+    }
+
+    fn has_pin(&self) -> bool {
+        self.options.pin_file.is_some() || self.uri.pin_file().is_some()
+    }
+
+    pub(crate) fn builder(&self, pin: Option<Arc<Zeroizing<String>>>) -> Result<Pkcs11Builder, Failure> {
+        let builder = Pkcs11Builder::from_options(self.options.clone()).map_err(|error| malformed(&error))?;
+        Ok(match pin {
+            Some(pin) => builder.with_pin(move || Some(Pkcs11Pin::new(pin.as_str()))),
+            None => builder,
+        })
+    }
+
+    /// Does something with the token, once with no PIN but that of the file, and where that is needed once more with the
+    /// one that somebody types.
+    pub(crate) fn unlocked<T>(
+        &self,
+        mut attempt: impl FnMut(Pkcs11Builder) -> Result<Result<T, ProviderError>, Failure>,
+    ) -> Result<T, Failure> {
+        let error = match attempt(self.builder(None)?)? {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let wants_pin = matches!(failure_of(&error), Some(Pkcs11Failure::NoPin));
+        let token = self.uri.token().or(self.uri.serial()).unwrap_or("the token");
+        let typed = if wants_pin { pin::ask(&format!("PIN of {}: ", names::shown(token))) } else { None };
+        let Some(typed) = typed else { return Err(cannot_be_asked(&error)) };
+        attempt(self.builder(Some(Arc::new(typed)))?)?.map_err(|error| cannot_be_asked(&error))
+    }
 }
 
-/// What a token says no to, with what to do about it.
-pub(crate) fn failure(error: &ProviderError) -> Failure {
-    remedy::advise(Failure::new(remedy::category(error), error.to_string()), [error])
+/// Whether this build has them.
+#[allow(clippy::unnecessary_wraps, reason = "a build without PKCS#11 fails here")]
+pub(super) const fn is_there() -> Result<(), Failure> {
+    Ok(())
 }
 
-fn own<'u>(uri: &'u Uri, name: &str) -> Result<Option<&'u str>, Failure> {
-    let value = uri.vendor_attribute(name).map(std::str::from_utf8).transpose();
-    value.map_err(|_| unknown(name, "text"))
+/// A provider for one key. Where nobody has to be asked for a PIN, the token is asked when there is something to do.
+pub(super) fn provider(key: &HsmKey, role: Role) -> Result<Arc<dyn KeyProvider>, Failure> {
+    let built = match role {
+        _ if !key.has_pin() && pin::can_ask() => return Ok(Arc::new(connect(key)?)),
+        Role::Opens => key.builder(None)?.build_to_open(),
+        // What stands in messages is known without the token.
+        _ if key.uri.id().is_some() && key.wrap().is_some() => key.builder(None)?.build(),
+        _ => return Ok(Arc::new(connect(key)?)),
+    };
+    Ok(Arc::new(built.map_err(|error| misconfigured(&error))?))
 }
 
-fn unknown(name: &str, known: &str) -> Failure {
-    Failure::usage(format!("{name} in a PKCS#11 URI is one of: {known}"))
+/// A provider that has found its key.
+pub(crate) fn connect(key: &HsmKey) -> Result<Pkcs11Provider, Failure> {
+    key.unlocked(|builder| run(builder.connect()))
 }
+
+/// What an operator should know about a key.
+pub(super) fn warnings(key: &HsmKey) -> Vec<String> {
+    // That it cannot be asked is told already.
+    let Ok(provider) = connect(key) else { return Vec::new() };
+    block_on(provider.report()).map_or_else(|_| Vec::new(), |report| report.warnings)
+}
+
+/// Waits for the token.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    block_on(future).map_err(|error| Failure::new(kuvert::Category::Io, error.to_string()))
+}
+
+pub(crate) fn misconfigured(error: &Pkcs11ConfigError) -> Failure {
+    faulty(error.faults())
+}
+
+/// A token that does not answer, or that cannot be used as it is: key unavailable, whatever it is about it.
+// fmt: T-20
+pub(crate) fn cannot_be_asked(error: &ProviderError) -> Failure {
+    remedies::advise(Failure::new(remedies::category(error), error.to_string()), [error])
+}
+
+fn faulty(faults: &[Pkcs11Fault]) -> Failure {
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Failure::usage(format!("a PKCS#11 key cannot be used as it is named: {}", told.join("; ")))
+        .advise(format!("such as '{EXAMPLE}'"))
+}
+
+fn malformed(error: &kuvert::provider::pkcs11::Pkcs11UriError) -> Failure {
+    Failure::usage(error.to_string()).advise(format!("a key in a token is named like '{EXAMPLE}'"))
+}
+
+/// The value of one of our attributes, by the names that configurations have for it.
+fn attribute<T: for<'de> serde::Deserialize<'de>>(
+    uri: &Pkcs11Uri,
+    name: &str,
+    values: &str,
+) -> Result<Option<T>, Failure> {
+    let Some(value) = uri.vendor_attribute(name) else { return Ok(None) };
+    let value = serde_json::Value::String(String::from_utf8_lossy(value).into_owned());
+    let known = serde_json::from_value(value);
+    known.map(Some).map_err(|_| Failure::usage(format!("PKCS#11 URI: {name} is one of {values}")))
+}
+
+fn number(value: &[u8]) -> Result<u64, Failure> {
+    let text = String::from_utf8_lossy(value);
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| Failure::usage(format!("PKCS#11 URI: {MECHANISM} is a number, such as 0x210a")))
+}
+
+const WRAP: &str = "x-wrap";
+const IV: &str = "x-iv";
+const MECHANISM: &str = "x-mechanism";
+const WRAPS: &str = "aes-kwp, aes-gcm, rsa-oaep-sha256 and rsa-oaep-sha1";
+const IVS: &str = "host, in-place, appended-12 and appended-16";
+const EXAMPLE: &str = "pkcs11:token=prod;object=kek;id=%01?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/kuvert/pin";

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kuvert::provider::arn::KeyArn;
 
-use super::{hsm, kms};
+use super::hsm::{self, HsmKey};
+use super::kms;
 use crate::failure::Failure;
 use crate::names;
 
@@ -15,7 +16,7 @@ pub(crate) enum KeyName {
     File(PathBuf),
     Kms(KeyArn),
     /// A key in a PKCS#11 token.
-    Hsm(Box<hsm::Uri>),
+    Hsm(HsmKey),
     /// A file that describes a tree of key providers.
     Config(PathBuf),
 }
@@ -25,8 +26,8 @@ impl KeyName {
     pub(crate) fn parse(key: &OsStr) -> Result<Self, Failure> {
         let text = key.to_string_lossy();
         if text.get(..PKCS11.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(PKCS11)) {
-            let uri = hsm::parse(&text).map_err(|failure| failure.advise(a_file_of_that_name(PKCS11)))?;
-            return Ok(Self::Hsm(Box::new(uri)));
+            hsm::is_there().map_err(|failure| failure.advise(a_file_of_that_name(PKCS11)))?;
+            return HsmKey::parse(&text).map(Self::Hsm);
         }
         if let Some(arn) = text.strip_prefix(KMS) {
             kms::is_there().map_err(|failure| failure.advise(a_file_of_that_name(KMS)))?;
@@ -57,8 +58,7 @@ impl KeyName {
         match self {
             Self::File(path) => names::path(path),
             Self::Kms(arn) => format!("{KMS}{arn}"),
-            // Its parts are percent-encoded, and none of them is a PIN.
-            Self::Hsm(uri) => uri.to_string(),
+            Self::Hsm(key) => key.shown(),
             Self::Config(path) => format!("{CONFIG}{}", names::path(path)),
         }
     }

@@ -1,0 +1,218 @@
+//! What a module has: its tokens, and the keys of one of them that could wrap. For whoever sets a token up.
+//!
+//! Tokens are looked at without a login; keys are shown to who is logged in. Knows attributes, and wraps nothing. Section
+//! "Keys in a hardware security module" of the [operations manual](crate::manual::operations).
+
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+
+use super::codes::Fault;
+use super::failure::{Pkcs11Failure, wide};
+use super::health::TokenFacts;
+use super::keys::{self, KeyFacts, KeySort};
+use super::method::{Method, Trouble};
+use super::module::Pass;
+use super::options::{GcmIv, Pkcs11Wrap};
+use super::task::{Answer, Task};
+use super::token::Token;
+use super::worker::Worker;
+use super::{Pkcs11Builder, Pkcs11ConfigError, Pkcs11Provider};
+use crate::error::ProviderError;
+
+/// Looks at the tokens of a module and at their keys, without a key that is used.
+///
+/// Made by [`Pkcs11Builder::surveyor`].
+#[derive(Debug, Clone)]
+pub struct Pkcs11Surveyor {
+    provider: Pkcs11Provider,
+}
+
+/// A token in one of a module's slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenEntry {
+    /// The slot's number, which may be another one after the next start.
+    pub slot: u64,
+    /// What it says of itself.
+    pub facts: TokenFacts,
+    /// Whether its keys are shown to nobody without a login.
+    pub wants_login: bool,
+    /// Whether the configuration's attributes fit it.
+    pub is_chosen: bool,
+    /// The numbers of the mechanisms that it offers.
+    pub mechanisms: Vec<u64>,
+}
+
+/// An AES or RSA key of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyEntry {
+    /// Its label.
+    pub label: String,
+    /// Its id.
+    pub id: Vec<u8>,
+    /// Whether it is an RSA key; else it is an AES key.
+    pub is_rsa: bool,
+    /// Its length.
+    pub bits: usize,
+    /// Whether it cannot be read.
+    pub is_sensitive: bool,
+    /// Whether it can be taken out, wrapped.
+    pub is_extractable: bool,
+    /// Whether it never could be taken out, as the token says; `None` if it does not.
+    pub was_never_extractable: Option<bool>,
+    /// How this provider can wrap under it.
+    pub wraps: Vec<Pkcs11Wrap>,
+    /// What an operator should know about it.
+    pub warnings: Vec<&'static str>,
+}
+
+impl Pkcs11Builder {
+    /// Who looks at the tokens of the module: no key needs to be named.
+    ///
+    /// # Errors
+    ///
+    /// Everything else that is wrong with the configuration.
+    pub fn surveyor(self) -> Result<Pkcs11Surveyor, Pkcs11ConfigError> {
+        Ok(Pkcs11Surveyor { provider: self.for_the_token()? })
+    }
+
+    /// A provider that opens, and asks the token at its first call: unlike with [`build`](Self::build), neither the
+    /// key's id nor how it wraps has to be known. One that is to seal is made by `build` or [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the configuration.
+    pub fn build_to_open(self) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(self.into_provider(false)) } else { Err(Pkcs11ConfigError::new(faults)) }
+    }
+}
+
+impl Pkcs11Surveyor {
+    /// The module's tokens. No PIN is used.
+    ///
+    /// # Errors
+    ///
+    /// Why the module could not be asked.
+    pub async fn tokens(&self) -> Result<Vec<TokenEntry>, ProviderError> {
+        match self.provider.ask(Task::Tokens, Some("")).await? {
+            Answer::Tokens(tokens) => Ok(tokens),
+            _ => Err(Pkcs11Failure::Closed.into_error()),
+        }
+    }
+
+    /// The AES and RSA keys of the one token that the configuration means, whatever they are for; logs in.
+    ///
+    /// # Errors
+    ///
+    /// Why the token could not be asked.
+    pub async fn keys(&self) -> Result<Vec<KeyEntry>, ProviderError> {
+        match self.provider.ask(Task::Keys, Some("")).await? {
+            Answer::Keys(keys) => Ok(keys),
+            _ => Err(Pkcs11Failure::Closed.into_error()),
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn tokens(&self, pass: &Pass<'_>) -> Result<Vec<TokenEntry>, Trouble> {
+        let context = &pass.module.context;
+        let library = context.get_library_info().map_err(|error| Fault::of(&error, "C_GetInfo"))?;
+        let slots = context.get_slots_with_token().map_err(|error| Fault::of(&error, "C_GetSlotList"))?;
+        let mut tokens = Vec::new();
+        for slot in slots {
+            let info = context.get_token_info(slot).map_err(|error| Fault::of(&error, "C_GetTokenInfo"))?;
+            if !info.token_initialized() {
+                continue;
+            }
+            let facts = TokenFacts::new(&info, &library);
+            let token = Token::new(slot, info);
+            let mechanisms = pass.module.calls.mechanisms(token.slot())?;
+            tokens.push(TokenEntry {
+                slot: token.number(),
+                facts,
+                wants_login: token.wants_login(),
+                is_chosen: token.matches(&self.shared.uri),
+                mechanisms: mechanisms.into_iter().map(wide).collect(),
+            });
+        }
+        Ok(tokens)
+    }
+
+    pub(super) fn keys(&mut self, pass: &Pass<'_>) -> Result<Vec<KeyEntry>, Trouble> {
+        let mechanism = self.shared.options.mechanism;
+        let (session, token) = self.session(pass, false)?;
+        let mut entries = Vec::new();
+        for sort in [KeySort::Aes, KeySort::Rsa] {
+            let (class, of) = match sort {
+                KeySort::Aes => (ObjectClass::SECRET_KEY, KeyType::AES),
+                KeySort::Rsa => (ObjectClass::PRIVATE_KEY, KeyType::RSA),
+            };
+            let template = [Attribute::Class(class), Attribute::KeyType(of), Attribute::Token(true)];
+            let found =
+                session.find_objects(&template).map_err(|error| Fault::of(&error, "C_FindObjects"))?;
+            for handle in found {
+                let facts = keys::facts(session, sort, handle)?;
+                let label = label(session, handle)?;
+                let wraps = ways(sort)
+                    .into_iter()
+                    .filter(|wrap| can(pass, token, &facts, *wrap, mechanism))
+                    .collect();
+                entries.push(entry(facts, label, never_extractable(session, handle), wraps));
+            }
+        }
+        entries.sort_by(|one, other| (&one.label, &one.id).cmp(&(&other.label, &other.id)));
+        Ok(entries)
+    }
+}
+
+fn entry(
+    facts: KeyFacts,
+    label: String,
+    was_never_extractable: Option<bool>,
+    wraps: Vec<Pkcs11Wrap>,
+) -> KeyEntry {
+    let warnings = facts.fault().into_iter().chain(facts.warnings()).collect();
+    KeyEntry {
+        label,
+        is_rsa: facts.sort == KeySort::Rsa,
+        bits: facts.len * 8,
+        is_sensitive: facts.is_sensitive,
+        is_extractable: facts.is_extractable,
+        was_never_extractable,
+        wraps,
+        warnings,
+        id: facts.id,
+    }
+}
+
+/// Whether a provider would wrap like this. A mechanism of another number than the standard's is the configuration's.
+fn can(pass: &Pass<'_>, token: &Token, key: &KeyFacts, wrap: Pkcs11Wrap, mechanism: Option<u64>) -> bool {
+    let with = |number| Method::choose(pass, token, key, "", Some(wrap), (number, GcmIv::Host)).is_ok();
+    with(None) || mechanism.is_some_and(|number| wrap == Pkcs11Wrap::AesKwp && with(Some(number)))
+}
+
+const fn ways(sort: KeySort) -> [Pkcs11Wrap; 2] {
+    match sort {
+        KeySort::Aes => [Pkcs11Wrap::AesKwp, Pkcs11Wrap::AesGcm],
+        KeySort::Rsa => [Pkcs11Wrap::RsaOaepSha256, Pkcs11Wrap::RsaOaepSha1],
+    }
+}
+
+fn label(session: &Session, handle: ObjectHandle) -> Result<String, Fault> {
+    let found = keys::attributes(session, handle, &[AttributeType::Label])?;
+    Ok(match found.first() {
+        Some(Attribute::Label(label)) => String::from_utf8_lossy(label).into_owned(),
+        _ => String::new(),
+    })
+}
+
+fn never_extractable(session: &Session, handle: ObjectHandle) -> Option<bool> {
+    // Some tokens do not say.
+    let found = keys::attributes(session, handle, &[AttributeType::NeverExtractable]).ok()?;
+    match found.first() {
+        Some(Attribute::NeverExtractable(never)) => Some(*never),
+        _ => None,
+    }
+}
