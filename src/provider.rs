@@ -32,6 +32,8 @@ mod policy;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(any(feature = "aws-kms", feature = "pkcs11"))]
+mod two_sources;
 mod wrap_context;
 
 use std::{fmt, sync::Arc, time::SystemTime};

@@ -34,11 +34,12 @@ use self::context::{Names, Pairs};
 use self::runtime::Calls;
 use self::trip::Trip;
 use super::arn::KeyArn;
+use super::two_sources;
 use super::{GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext};
-use crate::crypto::{kdf, random};
+use crate::crypto::random;
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::format::stanza::{Recipient, RecipientType};
-use crate::secret::{DataKey, Secret};
+use crate::secret::DataKey;
 use crate::{join, limits::MAX_WRAP_LEN};
 
 /// Seals with one key in AWS KMS and opens with those on a list.
@@ -207,7 +208,7 @@ impl KeyProvider for AwsKmsProvider {
         // Both calls under one deadline.
         let both = |trip| async move {
             let theirs = called.generate(pairs.clone(), &trip).await?;
-            let mixed = mix(&own, &theirs);
+            let mixed = two_sources::mix(&own, &theirs);
             let wrap = called.encrypt(SecretBytes::copy_of(&mixed), pairs, &trip).await?;
             Ok((mixed, wrap))
         };
@@ -292,21 +293,6 @@ fn is_replica(own: &KeyArn, named: &KeyArn) -> bool {
     own.is_multi_region() && parts(own) == parts(named)
 }
 
-/// A data key from two halves, unknown to whoever does not know both.
-fn mix(ours: &DataKey, theirs: &DataKey) -> DataKey {
-    let mut both = Secret::<64>::zeroed();
-    both.expose_mut()[..32].copy_from_slice(ours.expose_bytes());
-    both.expose_mut()[32..].copy_from_slice(theirs.expose_bytes());
-    let filled: Result<DataKey, std::convert::Infallible> = DataKey::try_filled_by(|bytes| {
-        kdf::hkdf_expand(both.expose(), &[b"kuvert data key of two sources"], bytes);
-        Ok(())
-    });
-    match filled {
-        Ok(key) => key,
-        Err(never) => match never {},
-    }
-}
-
 fn misconfigured(what: &'static str) -> ProviderError {
     ProviderError::new(ProviderErrorKind::Misconfigured, NAME).with_source(what)
 }
@@ -317,16 +303,6 @@ const NAME: &str = "aws-kms";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mixed_key_depends_on_both_halves() {
-        let key = |byte: u8| DataKey::copy_from(&[byte; 32]);
-        let mixed = |ours: u8, theirs: u8| *mix(&key(ours), &key(theirs)).expose_bytes();
-        assert_eq!(mixed(1, 2), mixed(1, 2));
-        for (ours, theirs) in [(1, 3), (3, 2), (2, 1), (0, 0)] {
-            assert_ne!(mixed(1, 2), mixed(ours, theirs));
-        }
-    }
 
     #[test]
     fn replicas_are_told_by_everything_but_the_region() {

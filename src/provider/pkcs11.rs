@@ -43,8 +43,9 @@ pub use self::uri::{Pkcs11Uri, Pkcs11UriError, UriFault};
 use self::catalogue::{Catalogue, Version};
 use self::shared::Shared;
 use self::task::{Answer, Task};
-use super::{Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext};
-use crate::error::ProviderError;
+use super::{GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, two_sources};
+use crate::crypto::random;
+use crate::error::{ProviderError, ProviderErrorKind};
 use crate::format::stanza::Recipient;
 use crate::secret::DataKey;
 
@@ -205,6 +206,20 @@ impl KeyProvider for Pkcs11Provider {
         self.shared.wraps.fetch_add(1, Ordering::Relaxed);
         let of = catalogue.method.wrap.recipient_type();
         Ok(vec![Recipient::new(of, sealing.name.as_str(), Vec::new(), wrap)])
+    }
+
+    async fn generate_data_key(&self, context: &WrapContext) -> Result<GeneratedKey, ProviderError> {
+        let mut key = DataKey::try_filled_by(|bytes| random::fill(bytes)).map_err(|error| {
+            ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error)
+        })?;
+        if self.shared.options.token_randomness {
+            match self.ask(Task::Random, None).await? {
+                Answer::Key(theirs) => key = two_sources::mix(&key, &theirs),
+                _ => return Err(self.error(Pkcs11Failure::Closed, None)),
+            }
+        }
+        let recipients = self.wrap_data_key(&key, context).await?;
+        Ok(GeneratedKey { key, recipients })
     }
 
     async fn unwrap_data_key(

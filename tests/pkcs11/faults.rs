@@ -383,4 +383,23 @@ staged! {
         }
         assert_eq!(made(), shim.count(Call::DestroyObject));
     }
+
+    fn the_token_takes_part_in_making_keys_where_it_is_asked_to(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let builder = || stage.builder(shim.path(), "ours", "kek", Some("01"));
+        let make = |provider: &Pkcs11Provider| block_on(provider.generate_data_key(&wrap_context())).unwrap();
+        let plain = connect(builder());
+        make(&plain).unwrap();
+        assert_eq!(shim.count(Call::GenerateRandom), 0);
+        let mixed = connect(builder().with_token_randomness(true));
+        let (one, other) = (make(&mixed).unwrap(), make(&mixed).unwrap());
+        assert_eq!(shim.count(Call::GenerateRandom), 2);
+        assert_ne!(one.key.expose_bytes(), other.key.expose_bytes());
+        assert_eq!(unwrap(&mixed, &one.recipients[0]).unwrap().expose_bytes(), one.key.expose_bytes());
+        // Without its part there is no key; RANDOM_NO_RNG.
+        shim.fail(Call::GenerateRandom, 0x121);
+        assert_eq!(make(&mixed).unwrap_err().kind(), Kind::Other);
+    }
 }

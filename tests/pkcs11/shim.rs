@@ -33,6 +33,7 @@ pub(crate) enum Call {
     Decrypt = 34,
     WrapKey = 60,
     UnwrapKey = 61,
+    GenerateRandom = 64,
 }
 
 impl Shim {

@@ -84,6 +84,13 @@ impl Pkcs11Builder {
         self
     }
 
+    /// Whether the token takes part in making data keys: its random bytes and the operating system's are mixed, so that
+    /// neither source alone decides. For rules that ask for it; costs one call more.
+    pub fn with_token_randomness(mut self, token_randomness: bool) -> Self {
+        self.options.token_randomness = token_randomness;
+        self
+    }
+
     /// As many threads, with a session each, make calls at once. One is right for a module that cannot do two things at
     /// a time, such as a client of a remote one.
     pub fn with_workers(mut self, workers: u8) -> Self {

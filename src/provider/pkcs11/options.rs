@@ -28,6 +28,8 @@ pub struct Pkcs11Options {
     pub mechanism: Option<u64>,
     /// Whether every wrap that the token makes is unwrapped at once and compared. Default: yes.
     pub verify_wraps: bool,
+    /// Whether the token takes part in making data keys. Default: no.
+    pub token_randomness: bool,
     /// Threads, with a session each, that make calls: as many as may be in the module at once. Default: 4.
     pub workers: u8,
     /// Calls that may wait for them. Default: 4096.
@@ -51,6 +53,7 @@ impl Default for Pkcs11Options {
             iv: GcmIv::Host,
             mechanism: None,
             verify_wraps: true,
+            token_randomness: false,
             workers: 4,
             queue: 4096,
             deadline: Duration::from_secs(10),

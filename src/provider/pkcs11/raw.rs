@@ -258,6 +258,14 @@ impl Calls {
         check(unsafe { call(session, object) }, NAME)
     }
 
+    /// Fills `output` with the token's own random bytes.
+    pub(super) fn random(&self, session: ck::CK_SESSION_HANDLE, output: &mut [u8]) -> Result<(), Fault> {
+        const NAME: &str = "C_GenerateRandom";
+        let call = self.list.C_GenerateRandom.ok_or(Fault::missing(NAME))?;
+        // SAFETY: `output` has room for as many bytes as is said, and lives until the call is over.
+        check(unsafe { call(session, output.as_mut_ptr(), ulong(output.len())) }, NAME)
+    }
+
     /// Finalises the module: every session and handle of this process is void.
     ///
     /// Not by `cryptoki`, whose call consumes one of its clones and leaves the rest.

@@ -41,6 +41,8 @@ pub(super) enum Task {
     Tokens,
     /// What keys the token has.
     Keys,
+    /// Random bytes of the token's.
+    Random,
     /// Forget that the token refused a PIN.
     Forgive,
     /// Make a key of this label and id.
@@ -91,6 +93,11 @@ impl Worker {
             }
             Task::Tokens => self.tokens(pass).map(Answer::Tokens),
             Task::Keys => self.keys(pass).map(Answer::Keys),
+            Task::Random => {
+                let (session, _) = self.session(pass, false)?;
+                let session = session.handle();
+                Ok(Answer::Key(DataKey::try_filled_by(|bytes| pass.module.calls.random(session, bytes))?))
+            }
             Task::Forgive => {
                 let token = Token::find(pass, &self.shared.uri)?;
                 pass.module.logins.forgive(&token);
