@@ -136,7 +136,7 @@ staged! {
         stage.aes("ours", "kek", "01");
         let shim = Shim::new(stage, "shim");
         let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_deadline(Duration::from_millis(500)));
+        let provider = connect(builder.with_deadline(Duration::from_secs(2)));
         let recipient = wrap(&provider).unwrap();
         shim.fail(Call::DecryptInit, 0x32);
         let error = unwrap(&provider, &recipient).unwrap_err();

@@ -39,7 +39,7 @@ staged! {
     fn a_module_that_hangs_is_wedged_while_everybody_else_goes_on(stage: &Stage) {
         ours(stage);
         let shim = Shim::new(stage, "shim");
-        let deadline = Duration::from_millis(200);
+        let deadline = Duration::from_secs(1);
         let builder = stage.builder(shim.path(), "ours", "kek", Some("01"));
         let provider = connect(builder.with_workers(2).with_deadline(deadline));
         let recipient = wrap(&provider).unwrap();
@@ -76,7 +76,7 @@ staged! {
         ours(stage);
         let shim = Shim::new(stage, "shim");
         let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(2);
-        let builder = builder.with_deadline(Duration::from_millis(500)).with_quiesce(Duration::from_millis(50));
+        let builder = builder.with_deadline(Duration::from_secs(2)).with_quiesce(Duration::from_millis(50));
         let provider = connect(builder);
         let recipient = wrap(&provider).unwrap();
         let resets = shim.count(Call::Finalize);
@@ -131,7 +131,7 @@ staged! {
     fn a_token_that_is_pulled_out_and_put_back_is_found_again(stage: &Stage) {
         ours(stage);
         let builder = stage.builder(stage.module(), "ours", "kek", Some("01"));
-        let provider = connect(builder.with_deadline(Duration::from_millis(700)));
+        let provider = connect(builder.with_deadline(Duration::from_secs(3)));
         let recipient = wrap(&provider).unwrap();
         let (here, there) = (stage.folder().join("tokens"), stage.folder().join("away"));
         let token = fs::read_dir(&here).unwrap().next().unwrap().unwrap().file_name();
@@ -189,7 +189,7 @@ staged! {
         stage.token("ours");
         stage.rsa("ours", "kek", "01");
         let builder = stage.builder(stage.module(), "ours", "kek", Some("01")).with_wrap(Pkcs11Wrap::RsaOaepSha1);
-        let provider = connect(builder.with_deadline(Duration::from_millis(500)));
+        let provider = connect(builder.with_deadline(Duration::from_secs(3)));
         let (here, away) = (stage.folder().join("tokens"), stage.folder().join("away"));
         fs::rename(&here, &away).unwrap();
         let sealed: Vec<_> = (0..3).map(|_| wrap(&provider).unwrap()).collect();
