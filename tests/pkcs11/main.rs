@@ -21,3 +21,4 @@ mod stage;
 mod storm;
 #[cfg(feature = "cli")]
 mod tool;
+mod tool_hsm;
