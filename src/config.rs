@@ -29,6 +29,8 @@ pub use self::{
 };
 #[cfg(feature = "aws-kms")]
 use crate::provider::aws_kms::AwsKmsOptions;
+#[cfg(feature = "pkcs11")]
+use crate::provider::pkcs11::Pkcs11Options;
 use crate::provider::{AnyOfOptions, CacheOptions, GuardedOptions, KeyPolicy, KeyProvider};
 
 /// The key providers of a service: a table of named ones, which refer to each other, and the one that is used.
@@ -100,6 +102,9 @@ pub enum ProviderConfig {
     /// An `AwsKmsProvider`, with feature `aws-kms`.
     #[cfg(feature = "aws-kms")]
     AwsKms(AwsKmsOptions),
+    /// A `Pkcs11Provider`, with feature `pkcs11`. It asks the token when it is first used.
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(Pkcs11Options),
     /// An [`AnyOf`](crate::provider::AnyOf).
     AnyOf {
         /// Names of providers, the nearest first.

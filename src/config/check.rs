@@ -37,6 +37,8 @@ pub(super) fn of(name: &str, provider: &ProviderConfig) -> Vec<ConfigFault> {
         }
         #[cfg(feature = "aws-kms")]
         ProviderConfig::AwsKms(_) => {}
+        #[cfg(feature = "pkcs11")]
+        ProviderConfig::Pkcs11(_) => {}
         ProviderConfig::AnyOf { members, options } => any_of(members.len(), options, &mut told),
         ProviderConfig::AllOf { members } => {
             if !(MIN_SHARES..=MAX_SHARES).contains(&members.len()) {

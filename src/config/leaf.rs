@@ -12,6 +12,8 @@ use super::{Config, ConfigFault, Parts, ProviderConfig, names::place, tree::Node
 use crate::provider::{KeyFile, KeyFileError, MemoryProvider};
 #[cfg(feature = "aws-kms")]
 mod aws;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 
 /// The ends of the tree by name.
 pub(super) type Leaves = BTreeMap<String, Node>;
@@ -24,6 +26,8 @@ pub(super) fn by_text(config: &Config, faults: &mut Vec<ConfigFault>) -> Leaves 
             ProviderConfig::KeyFile { .. } => Node::of_unread_files(name),
             #[cfg(feature = "aws-kms")]
             ProviderConfig::AwsKms(options) => aws::by_text(name, options, faults),
+            #[cfg(feature = "pkcs11")]
+            ProviderConfig::Pkcs11(options) => hsm::by_text(name, options, faults),
             _ => continue,
         };
         leaves.insert(name.clone(), leaf);
@@ -43,6 +47,12 @@ pub(super) fn by_files(config: &Config, parts: &Parts, faults: &mut Vec<ConfigFa
             }
             #[cfg(feature = "aws-kms")]
             ProviderConfig::AwsKms(options) => aws::check_clients(name, options, parts, faults),
+            #[cfg(feature = "pkcs11")]
+            ProviderConfig::Pkcs11(options) => {
+                if let Some(leaf) = hsm::by_files(name, options, parts, faults) {
+                    leaves.insert(name.clone(), leaf);
+                }
+            }
             _ => {}
         }
     }

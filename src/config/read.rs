@@ -76,6 +76,13 @@ fn section_of(fields: &mut Fields<'_>) -> Option<ProviderConfig> {
             let what = "keys in AWS KMS need a build of kuvert with its feature `aws-kms` (or `https`)";
             return fields.refuse("type", what);
         }
+        #[cfg(feature = "pkcs11")]
+        "pkcs11" => return fields.rest().map(ProviderConfig::Pkcs11),
+        #[cfg(not(feature = "pkcs11"))]
+        "pkcs11" => {
+            let what = "keys in PKCS#11 tokens need a build of kuvert with its feature `pkcs11`";
+            return fields.refuse("type", what);
+        }
         "any-of" => {
             let members = fields.required("members", MEMBERS)?;
             return fields.rest().map(|options| ProviderConfig::AnyOf { members, options });
@@ -231,7 +238,7 @@ fn shown_error(text: &str) -> String {
 /// Sections. Far more than anybody has, and few enough to follow every name.
 pub(super) const MAX_PROVIDERS: usize = 256;
 const KINDS: &str =
-    "\"key-file\", \"aws-kms\", \"any-of\", \"all-of\", \"guarded\", \"cached\" and \"policy\"";
+    "\"key-file\", \"aws-kms\", \"pkcs11\", \"any-of\", \"all-of\", \"guarded\", \"cached\" and \"policy\"";
 const FILES: &str = "list the key files, such as paths = [\"backup.key\"]";
 const MEMBERS: &str = "list the names of other providers, such as members = [\"frankfurt\", \"paris\"]";
 const INNER: &str = "name the provider inside, such as provider = \"frankfurt\"";

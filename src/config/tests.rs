@@ -1,6 +1,8 @@
 //! Faults one by one and all at once, what is made of what, and texts that nobody would write.
 
 mod faults;
+#[cfg(all(feature = "pkcs11", unix))]
+mod hsm;
 mod made;
 mod texts;
 

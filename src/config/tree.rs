@@ -51,7 +51,7 @@ impl Node {
         self
     }
 
-    fn broken() -> Self {
+    pub(super) fn broken() -> Self {
         let provider = Arc::new(StandIn { keys: Vec::new() });
         Self { provider, keys: Vec::new(), is_whole: false, unread: Vec::new() }
     }

@@ -12,6 +12,10 @@
 mod bad_input;
 mod conformance;
 mod custody;
+#[cfg(feature = "https")]
+#[path = "../support/fake_kms.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests' own, of which this needs little")]
+mod fake_kms;
 mod faults;
 mod interop;
 mod kryoptic;
@@ -21,3 +25,4 @@ mod stage;
 mod storm;
 #[cfg(feature = "cli")]
 mod tool;
+mod tool_hsm;

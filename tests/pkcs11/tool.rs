@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 
 use crate::stage::{PIN, Stage, staged};
 
-struct Tool<'s> {
-    stage: &'s Stage,
+pub(crate) struct Tool<'s> {
+    pub(crate) stage: &'s Stage,
 }
 
 impl Tool<'_> {
-    fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
         let output =
             Command::new(env!("CARGO_BIN_EXE_kuvert")).args(args).current_dir(self.stage.folder()).output();
         let output = output.unwrap();
@@ -21,14 +21,14 @@ impl Tool<'_> {
     }
 
     #[track_caller]
-    fn good<A: AsRef<OsStr>>(&self, args: &[A]) -> String {
+    pub(crate) fn good<A: AsRef<OsStr>>(&self, args: &[A]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     #[track_caller]
-    fn fails<A: AsRef<OsStr>>(&self, args: &[A], status: i32, said: &str) {
+    pub(crate) fn fails<A: AsRef<OsStr>>(&self, args: &[A], status: i32, said: &str) {
         let output = self.run(args);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(status), "{stderr}");

@@ -206,6 +206,12 @@ impl Pkcs11Builder {
         faults
     }
 
+    /// Whether there is a PIN where it is looked for; what a callback gives is not asked for.
+    #[cfg(feature = "serde")]
+    pub(crate) fn check_pin(&self) -> Result<(), super::Pkcs11Failure> {
+        if matches!(self.pin, PinSource::File(_)) { self.pin.read().map(drop) } else { Ok(()) }
+    }
+
     pub(super) fn into_provider(self, is_lazy: bool) -> Pkcs11Provider {
         Pkcs11Provider::over(Shared::new(self.options, self.uri, self.pin, self.clock, is_lazy))
     }

@@ -315,7 +315,7 @@ check warns of keys that are extractable, readable or short. The fields of
     statuses: &[
         (0, "listed, made, or it works"),
         (1, "writing failed"),
-        (2, "wrong call, or a malformed URI"),
+        (2, "wrong call, a malformed URI, or a key that exists"),
         (6, "module, token, PIN or key cannot be used"),
     ],
     takes_several_files: false,

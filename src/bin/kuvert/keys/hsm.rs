@@ -58,9 +58,12 @@ impl HsmKey {
         self
     }
 
-    pub(crate) fn with_pin_file(mut self, file: Option<PathBuf>) -> Self {
-        self.options.pin_file = file.or(self.options.pin_file);
-        self
+    /// With the PIN's file in the URI. One that is not there is told of when it is read.
+    pub(crate) fn with_pin_file(self, file: Option<PathBuf>) -> Self {
+        match file {
+            Some(file) => self.with(|uri| uri.with_pin_file(file.canonicalize().unwrap_or(file))),
+            None => self,
+        }
     }
 
     pub(crate) fn with_wrap(mut self, wrap: Pkcs11Wrap) -> Self {
@@ -78,7 +81,7 @@ impl HsmKey {
     }
 
     fn has_pin(&self) -> bool {
-        self.options.pin_file.is_some() || self.uri.pin_file().is_some()
+        self.uri.pin_file().is_some()
     }
 
     pub(crate) fn builder(&self, pin: Option<Arc<Zeroizing<String>>>) -> Result<Pkcs11Builder, Failure> {
@@ -146,10 +149,13 @@ pub(crate) fn misconfigured(error: &Pkcs11ConfigError) -> Failure {
     faulty(error.faults())
 }
 
-/// A token that does not answer, or that cannot be used as it is: key unavailable, whatever it is about it.
+/// A token that does not answer, or that cannot be used as it is: key unavailable, whatever it is about it. That a new
+/// key's name is taken is a matter of the call.
 // fmt: T-20
 pub(crate) fn cannot_be_asked(error: &ProviderError) -> Failure {
-    remedies::advise(Failure::new(remedies::category(error), error.to_string()), [error])
+    let is_taken = matches!(failure_of(error), Some(Pkcs11Failure::Taken { .. }));
+    let category = if is_taken { error.category() } else { remedies::category(error) };
+    remedies::advise(Failure::new(category, error.to_string()), [error])
 }
 
 fn faulty(faults: &[Pkcs11Fault]) -> Failure {

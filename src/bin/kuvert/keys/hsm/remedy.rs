@@ -32,7 +32,7 @@ pub(crate) fn of(failure: &Pkcs11Failure) -> Option<&'static str> {
         Of::NoKey { .. } => {
             "are label and id right? 'kuvert hsm list' shows the token's keys, and 'kuvert hsm keygen' makes one"
         }
-        Of::SeveralKeys { .. } => {
+        Of::SeveralKeys { matching } if matching.windows(2).all(|pair| pair[0] == pair[1]) => {
             "two keys of one label and id cannot be told apart: delete one, or give it another id"
         }
         Of::UnfitKey { .. } => {
