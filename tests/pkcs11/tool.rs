@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
 use crate::stage::{PIN, Stage, staged};
@@ -12,9 +13,17 @@ pub(crate) struct Tool<'s> {
 
 impl Tool<'_> {
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_kuvert")).args(args).current_dir(self.stage.folder()).output();
-        let output = output.unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kuvert"));
+        command.args(args).current_dir(self.stage.folder());
+        // Without the terminal of whoever runs the tests, on which it would ask for a PIN.
+        // SAFETY: the call is one that a forked child may make, and it touches no memory.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                Ok(())
+            });
+        }
+        let output = command.output().unwrap();
         let said = [&output.stdout[..], &output.stderr[..]].concat();
         assert!(!said.windows(PIN.len()).any(|window| window == PIN.as_bytes()), "it shows the PIN");
         output
