@@ -16,7 +16,7 @@ pub(crate) enum KeyName {
     File(PathBuf),
     Kms(KeyArn),
     /// A key in a PKCS#11 token.
-    Hsm(HsmKey),
+    Hsm(Box<HsmKey>),
     /// A file that describes a tree of key providers.
     Config(PathBuf),
 }
@@ -27,7 +27,7 @@ impl KeyName {
         let text = key.to_string_lossy();
         if text.get(..PKCS11.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(PKCS11)) {
             hsm::is_there().map_err(|failure| failure.advise(a_file_of_that_name(PKCS11)))?;
-            return HsmKey::parse(&text).map(Self::Hsm);
+            return HsmKey::parse(&text).map(|key| Self::Hsm(Box::new(key)));
         }
         if let Some(arn) = text.strip_prefix(KMS) {
             kms::is_there().map_err(|failure| failure.advise(a_file_of_that_name(KMS)))?;
