@@ -10,21 +10,21 @@ use std::process::Child;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "pkcs11"))]
 use crate::pin::Hidden;
 
 /// What has to go if a signal comes.
 static LEFTOVERS: Mutex<Leftovers> = Mutex::new(Leftovers {
     files: Vec::new(),
     child: None,
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "pkcs11"))]
     terminal: None,
 });
 
 struct Leftovers {
     files: Vec<PathBuf>,
     child: Option<Arc<Mutex<Child>>>,
-    #[cfg(unix)]
+    #[cfg(all(unix, feature = "pkcs11"))]
     terminal: Option<Hidden>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn register_child(child: Option<Arc<Mutex<Child>>>) {
 }
 
 /// Hides what is typed on a terminal, until the returned value is dropped or a signal comes.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "pkcs11"))]
 pub(crate) fn register_terminal(hide: impl FnOnce() -> Option<Hidden>) -> Option<PutBack> {
     let mut leftovers = lock();
     leftovers.terminal = Some(hide()?);
@@ -94,10 +94,10 @@ pub(crate) fn register_terminal(hide: impl FnOnce() -> Option<Hidden>) -> Option
 }
 
 /// That a terminal has to be put back.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "pkcs11"))]
 pub(crate) struct PutBack;
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "pkcs11"))]
 impl Drop for PutBack {
     fn drop(&mut self) {
         if let Some(hidden) = lock().terminal.take() {
@@ -148,6 +148,7 @@ mod unix {
         for path in leftovers.files.drain(..) {
             drop(fs::remove_file(path));
         }
+        #[cfg(feature = "pkcs11")]
         if let Some(hidden) = leftovers.terminal.take() {
             hidden.put_back();
         }
