@@ -62,7 +62,7 @@ fn run(stage: &Stage, plan: &Plan<'_>) -> Report {
     .into_iter()
     .map(|(name, code, kind)| {
         let shim = Shim::new(stage, name);
-        let provider = connect(over(shim.path(), "ours", "kek").with_deadline(Duration::from_secs(1)));
+        let provider = connect(over(shim.path(), "ours", "kek").with_deadline(Duration::from_secs(4)));
         shim.fail(wraps, code);
         shim.fail(unwraps, code);
         (shim, provider, kind)
