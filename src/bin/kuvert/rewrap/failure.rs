@@ -26,7 +26,7 @@ pub(super) fn of(
         RewrapError::Io(error) => io_failed(error, &name),
         RewrapError::Seal(SealError::Provider(inner)) => {
             let told = names::shown(&error.to_string());
-            remedy::advise(Failure::new(remedy::category(inner), format!("{name}: {told}")), [inner])
+            remedy::advise(Failure::new(inner.category(), format!("{name}: {told}")), [inner])
         }
         RewrapError::NoRoom { needed, available } => {
             Failure::new(error.category(), no_room(&name, *needed, *available))
