@@ -17,6 +17,10 @@ mod aws;
 pub(super) type Leaves = BTreeMap<String, Node>;
 
 /// What the text tells of their keys.
+#[cfg_attr(
+    not(feature = "aws-kms"),
+    allow(unused_variables, clippy::ptr_arg, reason = "the text of key files has no faults of its own")
+)]
 pub(super) fn by_text(config: &Config, faults: &mut Vec<ConfigFault>) -> Leaves {
     let mut leaves = Leaves::new();
     for (name, provider) in &config.providers {
