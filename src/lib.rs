@@ -110,6 +110,7 @@ mod record_cipher;
 mod secret;
 mod stream;
 mod sync;
+mod thread_number;
 
 pub mod blocking;
 pub mod clock;

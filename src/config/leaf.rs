@@ -19,6 +19,10 @@ mod hsm;
 pub(super) type Leaves = BTreeMap<String, Node>;
 
 /// What the text tells of their keys.
+#[cfg_attr(
+    not(any(feature = "aws-kms", feature = "pkcs11")),
+    allow(unused_variables, clippy::ptr_arg, reason = "the text of key files has no faults of its own")
+)]
 pub(super) fn by_text(config: &Config, faults: &mut Vec<ConfigFault>) -> Leaves {
     let mut leaves = Leaves::new();
     for (name, provider) in &config.providers {

@@ -67,44 +67,50 @@ fn section_of(fields: &mut Fields<'_>) -> Option<ProviderConfig> {
         Some(_) => return fields.refuse("type", &format!("it is no text: it is one of {KINDS}")),
         None => return fields.refuse("type", &format!("it is missing: it is one of {KINDS}")),
     };
-    Some(match kind.as_str() {
-        "key-file" => ProviderConfig::KeyFile { paths: fields.required("paths", FILES)? },
+    // What is missing does not keep the other keys from being looked at.
+    match kind.as_str() {
+        "key-file" => {
+            let paths = fields.required("paths", FILES);
+            fields.no_more();
+            Some(ProviderConfig::KeyFile { paths: paths? })
+        }
         #[cfg(feature = "aws-kms")]
-        "aws-kms" => return fields.rest().map(ProviderConfig::AwsKms),
+        "aws-kms" => fields.rest().map(ProviderConfig::AwsKms),
         #[cfg(not(feature = "aws-kms"))]
         "aws-kms" => {
             let what = "keys in AWS KMS need a build of kuvert with its feature `aws-kms` (or `https`)";
-            return fields.refuse("type", what);
+            fields.refuse("type", what)
         }
         #[cfg(feature = "pkcs11")]
-        "pkcs11" => return fields.rest().map(ProviderConfig::Pkcs11),
+        "pkcs11" => fields.rest().map(ProviderConfig::Pkcs11),
         #[cfg(not(feature = "pkcs11"))]
         "pkcs11" => {
             let what = "keys in PKCS#11 tokens need a build of kuvert with its feature `pkcs11`";
-            return fields.refuse("type", what);
+            fields.refuse("type", what)
         }
         "any-of" => {
-            let members = fields.required("members", MEMBERS)?;
-            return fields.rest().map(|options| ProviderConfig::AnyOf { members, options });
+            let (members, options) = (fields.required("members", MEMBERS), fields.rest());
+            Some(ProviderConfig::AnyOf { members: members?, options: options? })
         }
-        "all-of" => ProviderConfig::AllOf { members: fields.required("members", MEMBERS)? },
+        "all-of" => {
+            let members = fields.required("members", MEMBERS);
+            fields.no_more();
+            Some(ProviderConfig::AllOf { members: members? })
+        }
         "guarded" => {
-            let provider = fields.required("provider", INNER)?;
-            return fields.rest().map(|options| ProviderConfig::Guarded { provider, options });
+            let (provider, options) = (fields.required("provider", INNER), fields.rest());
+            Some(ProviderConfig::Guarded { provider: provider?, options: options? })
         }
         "cached" => {
-            let provider = fields.required("provider", INNER)?;
-            return fields.rest().map(|options| ProviderConfig::Cached { provider, options });
+            let (provider, options) = (fields.required("provider", INNER), fields.rest());
+            Some(ProviderConfig::Cached { provider: provider?, options: options? })
         }
         "policy" => {
-            let provider = fields.required("provider", INNER)?;
-            return fields.rest().map(|policy| ProviderConfig::Policy { provider, policy });
+            let (provider, policy) = (fields.required("provider", INNER), fields.rest());
+            Some(ProviderConfig::Policy { provider: provider?, policy: policy? })
         }
-        other => {
-            return fields.refuse("type", &format!("\"{}\" is none: it is one of {KINDS}", shown(other)));
-        }
-    })
-    .filter(|_| fields.no_more())
+        other => fields.refuse("type", &format!("\"{}\" is none: it is one of {KINDS}", shown(other))),
+    }
 }
 
 /// The entries of one table, and where it stands.
@@ -167,13 +173,12 @@ impl<'f> Fields<'f> {
         if self.faults.len() > known { None } else { T::deserialize(value).ok() }
     }
 
-    /// Whether all keys were taken; tells those that were not.
-    fn no_more(&mut self) -> bool {
+    /// Tells of every key that was not taken.
+    fn no_more(&mut self) {
         let unknown: Vec<String> = self.entries.drain(..).map(|(key, _)| key).collect();
         for key in unknown {
             self.fault(&key, "there is no such key here: remove it, or correct its name");
         }
-        true
     }
 
     /// What the other keys say, each of which may be left out. A wrong one is told and left out.

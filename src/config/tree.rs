@@ -46,6 +46,7 @@ impl Node {
         Self { unread, ..Self::broken() }
     }
 
+    #[cfg(feature = "aws-kms")]
     pub(super) fn with_all_keys_known(mut self, all: bool) -> Self {
         self.is_whole = all;
         self

@@ -16,6 +16,9 @@ pub enum ProviderErrorKind {
     PendingDeletion,
     /// The caller has no right to use the wrapping key.
     AccessDenied,
+    /// Whoever asks could not show who it is: no credentials, expired ones, a signature or a clock that is wrong. This says
+    /// nothing about the wrapping key, nor about the right to it.
+    Credentials,
     /// The wrapped key was refused: damaged, of another key, of another context, or of a wrong length.
     Rejected,
     /// Too many requests; later is better.
@@ -47,6 +50,7 @@ impl ProviderErrorKind {
             Self::Disabled => "key is disabled",
             Self::PendingDeletion => "key is pending deletion",
             Self::AccessDenied => "access denied",
+            Self::Credentials => "no valid credentials",
             Self::Rejected => "wrapped key rejected",
             Self::Throttled => "throttled",
             Self::Unavailable => "key service unavailable",

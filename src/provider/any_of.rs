@@ -269,7 +269,10 @@ impl AnyOf {
 
     /// Whether the next member is asked after such a failure.
     const fn goes_past(&self, kind: ProviderErrorKind) -> bool {
-        kind.is_retryable() || matches!(kind, ProviderErrorKind::Rejected) || self.options.fail_over_on_denial
+        // Who has no credentials there was not cut off from the key.
+        let says_nothing_of_the_key = kind.is_retryable()
+            || matches!(kind, ProviderErrorKind::Rejected | ProviderErrorKind::Credentials);
+        says_nothing_of_the_key || self.options.fail_over_on_denial
     }
 
     fn event(&self, operation: Operation, recipient: Option<&Recipient>) -> Option<CallEvent<'_>> {

@@ -83,7 +83,7 @@ use crate::{
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let keys = Arc::new(MemoryProvider::generate("2026")?);
 /// let cache = Arc::new(Cached::from_arc(keys.clone(), CacheOptions::default()));
-/// let kuvert = Kuvert::from_arc(cache.clone())?;
+/// let kuvert = Kuvert::from_arc(cache.clone());
 /// let message = kuvert.seal(b"often read", &EncryptionContext::empty())?;
 /// for _ in 0..10 {
 ///     kuvert.open(&message, &EncryptionContext::empty())?;

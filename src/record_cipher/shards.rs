@@ -5,13 +5,14 @@
 //! child for a thread that exists in its parent only.
 
 use std::{
-    cell::Cell,
     sync::{
         Mutex, MutexGuard, TryLockError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
 };
+
+use crate::thread_number::thread_number;
 
 pub(super) struct Shards<T> {
     shards: Box<[Shard<T>]>,
@@ -34,7 +35,7 @@ impl<T: Default> Shards<T> {
 
     /// Runs `work` on a state that nobody else touches meanwhile: this thread's own where it is free.
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut T, Tally<'_>) -> R) -> R {
-        let home = home();
+        let home = thread_number();
         for distance in 0..self.shards.len() {
             // The number of shards is a power of two.
             let shard = &self.shards[(home + distance) & (self.shards.len() - 1)];
@@ -84,20 +85,6 @@ impl Tally<'_> {
             }
         }
     }
-}
-
-/// A number for this thread: threads are numbered in the order in which they first come here.
-fn home() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(1);
-    thread_local! {
-        static HOME: Cell<usize> = const { Cell::new(0) };
-    }
-    HOME.with(|home| {
-        if home.get() == 0 {
-            home.set(THREADS.fetch_add(1, Ordering::Relaxed));
-        }
-        home.get()
-    })
 }
 
 /// As many as threads can run at once, rounded up to a power of two. Asked once: the answer takes reading files.

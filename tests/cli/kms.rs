@@ -165,7 +165,15 @@ fn with_fewer_keys_than_wanted_and_repaired() {
     assert!(String::from_utf8_lossy(ran.is_good()).contains(arn(&far)), "{ran:?}");
     assert_eq!(open(&far).is_good(), PLAIN.as_bytes());
     assert!(stage.run(&repair).text().contains("unchanged"));
-    // A denial is no outage: nothing is sealed without that key in silence.
+    // Credentials that have expired there are an outage like any other.
+    stage.fake.fault(Rule::from(Fault::Refuse(400, "ExpiredTokenException")).in_region("eu-central-1"));
+    let ran =
+        stage.run_with(&["seal", "-o", "late", "--min", "1", "-k", &near, "-k", &far], PLAIN.as_bytes());
+    assert!(ran.status.success() && ran.err.contains("no valid credentials"), "{ran:?}");
+    let ran = stage.run(&["open", "-k", &far, "-k", &near, "late"]);
+    assert_eq!(ran.is_good(), PLAIN.as_bytes());
+    stage.fake.mend();
+    // A call that cannot be right is no outage: nothing is sealed without that key in silence.
     stage.fake.fault(Rule::from(Fault::Refuse(400, "ValidationException")).in_region("eu-central-1"));
     let ran = stage.run(&["seal", "-o", "no", "--min", "1", "-k", &near, "-k", &far]);
     ran.fails_empty(2, &["misconfigured"]);

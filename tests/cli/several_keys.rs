@@ -67,6 +67,10 @@ fn all_of_them_are_needed() {
     for keys in [&["-k", "k"][..], &["-k", "a"]] {
         sandbox.run(&[&["open"], keys, &["file"]].concat()).fails_empty(6, &["no usable key"]);
     }
+    // Who gives one of them is told which ones belong together.
+    let said = "all-of) 0x0001 (aes-kwp)";
+    sandbox.run(&["open", "-k", "k", "file"]).fails_empty(6, &["no usable key", said, "--all-of"]);
+    assert!(sandbox.run(&["inspect", "file"]).text().contains(said));
     let ran = sandbox.run(&["open", "--all-of", "-k", "k", "-k", "b", "file"]);
     ran.fails_empty(6, &["no usable key", "keys given: all of main, key-b"]);
     sandbox.run(&["open", "--all-of", "-k", "k", "-k", "a", "-k", "b", "file"]).fails_empty(6, &[]);

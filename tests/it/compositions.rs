@@ -163,7 +163,12 @@ fn an_old_answer_that_is_played_again_opens_nothing() {
 #[test]
 fn a_refresh_in_vain_opens_through_the_opener() {
     let message = sealed(&[&good("x", 9), &good("a", 1), &good("b", 2)]);
-    for kind in [ProviderErrorKind::Unavailable, ProviderErrorKind::Misconfigured, ProviderErrorKind::Other] {
+    for kind in [
+        ProviderErrorKind::Unavailable,
+        ProviderErrorKind::Credentials,
+        ProviderErrorKind::Misconfigured,
+        ProviderErrorKind::Other,
+    ] {
         let clock = TestClock::new();
         let fails = (1..100).fold(Scripted::new(memory("a", 1)), |a, at| a.answering(at, Answer::Fail(kind)));
         let fails = Arc::new(fails);

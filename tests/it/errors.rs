@@ -215,11 +215,12 @@ fn record_rows() -> Vec<Row> {
 }
 
 /// Kind, category, text, retryable.
-const PROVIDER_KINDS: [(ProviderErrorKind, &str, Category, &str, bool); 11] = [
+const PROVIDER_KINDS: [(ProviderErrorKind, &str, Category, &str, bool); 12] = [
     (ProviderErrorKind::NotFound, "NotFound", KeyUnavailable, "key not found", false),
     (ProviderErrorKind::Disabled, "Disabled", KeyUnavailable, "key is disabled", false),
     (ProviderErrorKind::PendingDeletion, "PendingDeletion", KeyUnavailable, "key is pending deletion", false),
     (ProviderErrorKind::AccessDenied, "AccessDenied", KeyUnavailable, "access denied", false),
+    (ProviderErrorKind::Credentials, "Credentials", KeyUnavailable, "no valid credentials", false),
     (ProviderErrorKind::Rejected, "Rejected", WrongKey, "wrapped key rejected", false),
     (ProviderErrorKind::Throttled, "Throttled", KeyUnavailable, "throttled", true),
     (ProviderErrorKind::Unavailable, "Unavailable", KeyUnavailable, "key service unavailable", true),

@@ -95,8 +95,8 @@ impl Stage {
 fn credentials_that_cannot_be_had() {
     use CredentialsError as Error;
     for (fails, kind) in [
-        ((|| Error::not_loaded("none")) as fn() -> Error, Kind::Misconfigured),
-        (|| Error::invalid_configuration("bad file"), Kind::Misconfigured),
+        ((|| Error::not_loaded("none")) as fn() -> Error, Kind::Credentials),
+        (|| Error::invalid_configuration("bad file"), Kind::Credentials),
         (|| Error::provider_timed_out(LONG), Kind::Timeout),
         (|| Error::provider_error("503"), Kind::Unavailable),
         (|| Error::unhandled("what"), Kind::Unavailable),
@@ -124,7 +124,7 @@ fn a_client_without_any_source_of_credentials() {
         .build()
         .unwrap();
     let error = block_on(provider.generate_data_key(&wrap_context())).unwrap().unwrap_err();
-    assert_eq!(error.kind(), Kind::Misconfigured);
+    assert_eq!(error.kind(), Kind::Credentials);
     assert!(failure(&error).is_about_credentials(), "{error}");
 }
 
@@ -172,7 +172,7 @@ fn credentials_that_stay_expired_are_a_typed_error_and_no_storm() {
     (0..10).for_each(|n| stage.fake.withdraw_credentials(&format!("AKID-{n}")));
     let refused = || {
         let error = stage.seal().unwrap_err();
-        assert_eq!(error.kind(), Kind::Misconfigured);
+        assert_eq!(error.kind(), Kind::Credentials);
         assert!(error.to_string().contains("look at the AWS credentials"), "{error}");
         assert_eq!(failure(&error).code(), Some("ExpiredTokenException"));
         assert!(failure(&error).is_about_credentials());

@@ -73,6 +73,9 @@ fn without_credentials_the_error_says_so_and_no_call_is_made() {
     let fake = FakeKms::start();
     let arn = fake.create_key("eu-north-1");
     let (succeeded, text) = example(&fake, &arn, false);
-    assert!(!succeeded && text.contains("misconfigured") && text.contains("no AWS credentials"), "{text}");
+    assert!(
+        !succeeded && text.contains("no valid credentials") && text.contains("no AWS credentials"),
+        "{text}"
+    );
     assert_eq!(fake.take_actions(), [""; 0]);
 }

@@ -31,11 +31,12 @@ pub enum Answer {
 }
 
 /// Every kind of error, for enumerations.
-pub const ALL_KINDS: [ProviderErrorKind; 11] = [
+pub const ALL_KINDS: [ProviderErrorKind; 12] = [
     ProviderErrorKind::NotFound,
     ProviderErrorKind::Disabled,
     ProviderErrorKind::PendingDeletion,
     ProviderErrorKind::AccessDenied,
+    ProviderErrorKind::Credentials,
     ProviderErrorKind::Rejected,
     ProviderErrorKind::Throttled,
     ProviderErrorKind::Unavailable,

@@ -46,6 +46,7 @@ impl Failure {
         let told = if let SealError::Io(inner) = error { Self::io(inner) } else { None };
         let failure = told.unwrap_or_else(|| Self::new(error.category(), error.to_string()));
         match error {
+            // fmt: T-20
             SealError::Provider(error) => {
                 remedy::advise(Self { category: remedy::category(error), ..failure }, [error])
             }

@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kuvert::ProviderError;
-use kuvert::provider::{AllOf, AnyOf, AnyOfOptions, CacheOptions, Cached, KeyProvider, MemoryProvider};
+use kuvert::provider::{
+    AllOf, AnyOf, AnyOfOptions, CacheOptions, Cached, KeyProvider, MemoryProvider, Observed,
+};
 
 pub(crate) use self::explain::{explain, kms_names, recipients};
 pub(crate) use self::kms::is_about_credentials;
@@ -130,11 +132,15 @@ pub(crate) fn sealing(
     match <[_; 1]>::try_from(members) {
         Ok([member]) => Ok(member),
         Err(members) => {
+            // Each tells how it fails; the whole, who gave no answer in time.
+            let observed =
+                |member| Arc::new(Observed::new(member, Arc::clone(missing))) as Arc<dyn KeyProvider>;
             let mut options = AnyOfOptions::default();
             // A program that seals one message has the time to wait for the others.
             options.grace = options.deadline;
             options.min = min.map(NonZeroUsize::get);
-            let any_of = AnyOf::new(members).and_then(|any_of| any_of.with_options(options));
+            let any_of =
+                AnyOf::new(members.into_iter().map(observed)).and_then(|any_of| any_of.with_options(options));
             Ok(Arc::new(any_of.map_err(misfit)?.with_observer(Arc::clone(missing) as _)))
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use kuvert::Recipient;
+
 /// The text with everything escaped that is not shown as itself.
 // fmt: T-11
 pub(crate) fn shown(text: &str) -> String {
@@ -11,6 +13,20 @@ pub(crate) fn shown(text: &str) -> String {
 /// A path, shown.
 pub(crate) fn path(path: &Path) -> String {
     shown(&path.to_string_lossy())
+}
+
+/// A recipient as it claims to be: its type and id, or those of the keys that it needs.
+pub(crate) fn recipient(recipient: &Recipient) -> String {
+    let id = shown(&recipient.id_lossy());
+    let shares = recipient.claimed_shares();
+    match recipient.pending_for() {
+        Some(wanted) => format!("pending: wanted {wanted} \"{id}\""),
+        None if shares.is_empty() => format!("{} \"{id}\"", recipient.recipient_type()),
+        None => {
+            let shares: Vec<_> = shares.iter().map(self::recipient).collect();
+            format!("{} {}", recipient.recipient_type(), shares.join(" and "))
+        }
+    }
 }
 
 /// Control characters, and those that change the order or the look of what stands around them.

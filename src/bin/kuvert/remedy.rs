@@ -21,10 +21,8 @@ pub(crate) fn advise<'a>(failure: Failure, errors: impl IntoIterator<Item = &'a 
 }
 
 /// The exit status of sealing: that of a key that could not be asked, where it is no matter of the call itself.
-// fmt: T-20
 pub(crate) fn category(error: &ProviderError) -> Category {
-    let is_of_the_call = !keys::is_about_credentials(error) && keys::hsm::failure_of(error).is_none();
-    if is_of_the_call { error.category() } else { Category::KeyUnavailable }
+    if keys::hsm::failure_of(error).is_none() { error.category() } else { Category::KeyUnavailable }
 }
 
 /// The next step, if there is one that the message does not say itself.
@@ -35,7 +33,8 @@ fn of(error: &ProviderError) -> Option<String> {
     let cause = innermost(error);
     let key = Key::of(cause.key_id().or(error.key_id()));
     Some(match cause.kind() {
-        _ if keys::is_about_credentials(error) => {
+        // What the service does not know may have been withdrawn: it is a denial, and mended in the same way.
+        kind if kind == Kind::Credentials || keys::is_about_credentials(error) => {
             "log in again (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; 'aws sts \
              get-caller-identity' says who you are"
                 .to_owned()

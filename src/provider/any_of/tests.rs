@@ -93,7 +93,14 @@ fn all_members_wrap_side_by_side_and_all_must() {
 #[test]
 fn with_fewer_the_missing_stand_as_pending() {
     let rig = rig(|any_of| any_of.with_min(1).unwrap());
-    for kind in [Kind::Unavailable, Kind::Throttled, Kind::AccessDenied, Kind::Disabled, Kind::NotFound] {
+    for kind in [
+        Kind::Unavailable,
+        Kind::Throttled,
+        Kind::Credentials,
+        Kind::AccessDenied,
+        Kind::Disabled,
+        Kind::NotFound,
+    ] {
         rig.b.set(Weather::Fails(kind));
         let (recipients, time) = rig.seal();
         let recipients = recipients.unwrap();
@@ -204,7 +211,7 @@ fn the_first_is_asked_first_whatever_the_order_in_the_message() {
 
 #[test]
 fn what_is_down_throttled_or_refuses_the_wrap_is_passed() {
-    for kind in [Kind::Unavailable, Kind::Timeout, Kind::Throttled, Kind::Rejected] {
+    for kind in [Kind::Unavailable, Kind::Timeout, Kind::Throttled, Kind::Rejected, Kind::Credentials] {
         let rig = rig(|any_of| any_of);
         let recipients = rig.sealed();
         rig.a.set(Weather::Fails(kind));

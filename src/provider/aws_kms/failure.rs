@@ -182,7 +182,7 @@ fn by_code(code: &str, status: Option<u16>) -> (ProviderErrorKind, &'static str)
         // Somebody may have withdrawn them: nothing goes on by what was cached.
         "UnrecognizedClientException" | "InvalidClientTokenId" => Kind::AccessDenied,
         // Time has passed, or a clock is wrong. Neither says anything about the right to use the key.
-        _ if BadSignature::of(code).is_some() => Kind::Misconfigured,
+        _ if BadSignature::of(code).is_some() => Kind::Credentials,
         "DisabledException" => Kind::Disabled,
         "NotFoundException" => Kind::NotFound,
         "IncorrectKeyException" | "InvalidCiphertextException" => Kind::Rejected,
@@ -212,14 +212,14 @@ fn by_credentials(error: &(dyn Error + 'static)) -> Option<(ProviderErrorKind, &
         // The SDK keeps the type of this one to itself.
         let has_none = chain(error).any(|e| e.to_string().starts_with("failed to select an auth scheme"));
         return has_none.then_some((
-            Kind::Misconfigured,
+            Kind::Credentials,
             "the SDK's client has no source of AWS credentials: build it with one",
         ));
     };
     Some(match found {
-        CredentialsError::CredentialsNotLoaded(_) => (Kind::Misconfigured, "there are no AWS credentials"),
+        CredentialsError::CredentialsNotLoaded(_) => (Kind::Credentials, "there are no AWS credentials"),
         CredentialsError::InvalidConfiguration(_) => {
-            (Kind::Misconfigured, "the source of the AWS credentials is set up wrongly")
+            (Kind::Credentials, "the source of the AWS credentials is set up wrongly")
         }
         CredentialsError::ProviderTimedOut(_) => {
             (Kind::Timeout, "the source of the AWS credentials gave no answer in time")
@@ -276,10 +276,10 @@ mod tests {
     #[test]
     fn who_calls_is_told_from_what_may_be_done() {
         for (code, found, kind) in [
-            ("ExpiredTokenException", Some(BadSignature::Credentials), ProviderErrorKind::Misconfigured),
+            ("ExpiredTokenException", Some(BadSignature::Credentials), ProviderErrorKind::Credentials),
             ("UnrecognizedClientException", Some(BadSignature::Credentials), ProviderErrorKind::AccessDenied),
-            ("InvalidSignatureException", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
-            ("RequestTimeTooSkewed", Some(BadSignature::Time), ProviderErrorKind::Misconfigured),
+            ("InvalidSignatureException", Some(BadSignature::Time), ProviderErrorKind::Credentials),
+            ("RequestTimeTooSkewed", Some(BadSignature::Time), ProviderErrorKind::Credentials),
             ("AccessDeniedException", None, ProviderErrorKind::AccessDenied),
         ] {
             assert_eq!((BadSignature::of(code), by_code(code, Some(400)).0), (found, kind), "{code}");

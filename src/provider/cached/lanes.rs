@@ -5,17 +5,14 @@
 //! for each other. Whatever needs more than that goes to the common table.
 
 use std::{
-    cell::Cell,
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
 };
 
 use super::entry::{Entry, Kept, Wanted};
+use crate::thread_number::thread_number;
 
 pub(super) struct Lanes(Box<[Lane]>);
 
@@ -110,7 +107,7 @@ impl Lanes {
     /// This thread's lane, or another one that is free at this moment.
     #[inline]
     fn any(&self) -> Option<MutexGuard<'_, Leases>> {
-        let home = home();
+        let home = thread_number();
         (0..self.0.len()).find_map(|distance| {
             // The number of lanes is a power of two.
             match self.0[(home + distance) & (self.0.len() - 1)].0.try_lock() {
@@ -127,21 +124,6 @@ impl Lane {
         // Nothing of others runs under the lock but the copying of 32 bytes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A number for this thread: threads are numbered in the order in which they first come here.
-#[inline]
-fn home() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(1);
-    thread_local! {
-        static HOME: Cell<usize> = const { Cell::new(0) };
-    }
-    HOME.with(|home| {
-        if home.get() == 0 {
-            home.set(THREADS.fetch_add(1, Ordering::Relaxed));
-        }
-        home.get()
-    })
 }
 
 /// For keys that are keyed hashes already.

@@ -141,7 +141,9 @@ impl Cached {
         let decisive = before.and_then(|kept| about(kept.place)).or_else(|| faults.failures().next());
         let leaves = match decisive.map(|(_, fault)| fault.kind()) {
             Some(kind) if kind.is_retryable() => Leaves::Stale,
-            Some(ProviderErrorKind::Misconfigured | ProviderErrorKind::Other) => Leaves::Fresh,
+            Some(
+                ProviderErrorKind::Credentials | ProviderErrorKind::Misconfigured | ProviderErrorKind::Other,
+            ) => Leaves::Fresh,
             _ => Leaves::Nothing,
         };
         Failure { error: Arc::clone(faults), until, leaves }

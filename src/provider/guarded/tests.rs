@@ -104,6 +104,7 @@ fn what_may_help_is_tried_again_and_what_cannot_is_not() {
         Kind::NotFound,
         Kind::Rejected,
         Kind::Refused,
+        Kind::Credentials,
         Kind::Misconfigured,
         Kind::Other,
     ];

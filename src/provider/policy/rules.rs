@@ -181,6 +181,7 @@ impl KeyPolicy {
     }
 
     /// Why a key that a provider describes must not be used, in words.
+    #[cfg(feature = "serde")]
     pub(crate) fn complaint(&self, key: &KeyInfo) -> Option<String> {
         self.refuses_key(key).map(|refusal| refusal.why)
     }

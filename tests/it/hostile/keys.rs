@@ -168,6 +168,7 @@ fn line_33_a_key_that_could_not_be_asked_is_unavailable() {
         Kind::Disabled,
         Kind::PendingDeletion,
         Kind::AccessDenied,
+        Kind::Credentials,
         Kind::Throttled,
         Kind::Unavailable,
         Kind::Timeout,

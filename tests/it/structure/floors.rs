@@ -11,7 +11,22 @@ const FLOORS: [(u8, &[&str]); 7] = [
     (3, &["stream", "record_cipher", "cache_slot"]),
     (2, &["format"]),
     (1, &["crypto"]),
-    (0, &["error", "limits", "secret", "clock", "executor", "fork", "join", "observe", "sync", "worker"]),
+    (
+        0,
+        &[
+            "error",
+            "limits",
+            "secret",
+            "clock",
+            "executor",
+            "fork",
+            "join",
+            "observe",
+            "sync",
+            "thread_number",
+            "worker",
+        ],
+    ),
 ];
 const SIBLINGS: u8 = 4;
 /// Re-exports and prose stand outside; the program (floor 7) is a crate of its own and sees the public face only.

@@ -1,7 +1,5 @@
 //! The findings, for people.
 
-use kuvert::Recipient;
-
 use super::Findings;
 use super::file::{Claimed, FileFinding, Named, State};
 use super::key::KeyFinding;
@@ -73,7 +71,7 @@ fn of_file(finding: &FileFinding, lines: &mut Vec<String>) {
 }
 
 fn of_recipient(named: &Named) -> String {
-    let what = called(&named.recipient);
+    let what = names::recipient(&named.recipient);
     let where_ = named.places.iter().map(Place::in_words).collect::<Vec<_>>().join("; ");
     let where_ = if where_.is_empty() { where_ } else { format!(" ({where_})") };
     let state = match &named.state {
@@ -87,19 +85,6 @@ fn of_recipient(named: &Named) -> String {
         }
     };
     format!("{what}: {state}{where_}")
-}
-
-fn called(recipient: &Recipient) -> String {
-    let id = names::shown(&recipient.id_lossy());
-    let shares = recipient.claimed_shares();
-    match recipient.pending_for() {
-        Some(wanted) => format!("pending: wanted {wanted} \"{id}\""),
-        None if shares.is_empty() => format!("{} \"{id}\"", recipient.recipient_type()),
-        None => {
-            let shares: Vec<_> = shares.iter().map(called).collect();
-            format!("{} {}", recipient.recipient_type(), shares.join(" and "))
-        }
-    }
 }
 
 fn residency(claimed: &Claimed) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kuvert::{ClaimedSlot, Kind, Recipient};
+use kuvert::{ClaimedSlot, Kind};
 
 use super::Claims;
 use crate::{names, side_copy};
@@ -64,17 +64,9 @@ fn slot_lines(slot: ClaimedSlot<'_>, letter: &str, lines: &mut Vec<String>) {
         ClaimedSlot::Filled { generation, recipients } => {
             let recipients_text = names::counted(recipients.len(), "recipient");
             lines.push(format!("{title} generation {generation}, {recipients_text}"));
-            lines.extend(recipients.iter().map(|recipient| format!("    {}", one(recipient))));
+            lines.extend(recipients.iter().map(|recipient| format!("    {}", names::recipient(recipient))));
         }
         ClaimedSlot::Bad { reason } => lines.push(format!("{title} damaged: {reason}")),
         _ => lines.push(format!("{title} empty")),
-    }
-}
-
-fn one(recipient: &Recipient) -> String {
-    let id = names::shown(&recipient.id_lossy());
-    match recipient.pending_for() {
-        Some(wanted) => format!("pending: wanted {wanted} \"{id}\""),
-        None => format!("{} \"{id}\"", recipient.recipient_type()),
     }
 }

@@ -6,7 +6,8 @@ use super::{KeyName, Manner};
 use crate::failure::Failure;
 use crate::names;
 
-/// Adds to the failure of opening that a key was given, and only the permission to tell KMS a pair was not.
+/// Adds to the failure of opening which keys have to be given together, and that a key was given, and only the permission
+/// to tell KMS a pair was not.
 // fmt: T-17
 pub(crate) fn explain(
     failure: Failure,
@@ -18,6 +19,11 @@ pub(crate) fn explain(
     if !matches!(error, OpenError::KeyUnavailable(_)) {
         return failure;
     }
+    let together = recipients.iter().filter(|recipient| !recipient.claimed_shares().is_empty());
+    let failure = together.fold(failure, |failure, recipient| {
+        failure
+            .advise(format!("{}: give all of these keys with -k, and --all-of", names::recipient(recipient)))
+    });
     let lacking: Vec<String> = recipients
         .iter()
         .filter(|recipient| keys.iter().any(|key| is_named(key, recipient)))

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kuvert::ProviderErrorKind;
 use kuvert::io::SealReport;
-use kuvert::observe::{Event, Observer, Operation, Outcome};
+use kuvert::observe::{Event, Observer, Outcome};
 
 use crate::failure::warn;
 use crate::names;
@@ -17,9 +17,7 @@ pub(crate) struct Missing {
 
 impl Observer for Missing {
     fn event(&self, event: &Event<'_>) {
-        if let (Operation::Health, Some(id), Outcome::Failed(kind)) =
-            (event.operation, event.key_id, event.outcome)
-        {
+        if let (Some(id), Outcome::Failed(kind)) = (event.key_id, event.outcome) {
             let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.push((id.to_owned(), kind));
         }

@@ -14,6 +14,7 @@ fn no_answer_is_remembered_for_a_second_and_no_right_for_half_a_minute() {
         (ProviderErrorKind::PendingDeletion, 30),
         (ProviderErrorKind::Rejected, 0),
         (ProviderErrorKind::Misconfigured, 0),
+        (ProviderErrorKind::Credentials, 0),
         (ProviderErrorKind::Other, 0),
     ] {
         let stage = Stage::new(CacheOptions::default());

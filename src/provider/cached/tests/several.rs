@@ -67,7 +67,12 @@ fn failures_are_told_for_each_and_shared() {
 fn each_recipient_is_answered_about_once_however_a_refresh_ends() {
     let (stranger, own, other) = (wrapped_by("x", 9, 1), wrapped(1), wrapped_by("other", 2, 1));
     let all = [&stranger, &own, &other];
-    for kind in [ProviderErrorKind::Unavailable, ProviderErrorKind::Misconfigured, ProviderErrorKind::Other] {
+    for kind in [
+        ProviderErrorKind::Unavailable,
+        ProviderErrorKind::Credentials,
+        ProviderErrorKind::Misconfigured,
+        ProviderErrorKind::Other,
+    ] {
         let stage = Stage::new(CacheOptions::default());
         assert_eq!(open(&stage, &all), ["0: not mine", "1: key 1"]);
         stage.pass(11 * 60);
