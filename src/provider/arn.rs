@@ -304,4 +304,29 @@ mod tests {
         let error = serde_json::from_str::<KeyArn>("\"alias/a\"").unwrap_err();
         assert!(error.to_string().contains("describe-key"), "{error}");
     }
+
+    proptest::proptest! {
+        /// Whatever a header or a file says: told, or kept as it is.
+        #[test]
+        fn odd_names_are_told_and_good_ones_kept(
+            text in "(arn|ARN)?(:[a-zé0-9-]{0,8}){0,6}[:/]?(key|alias)?/?[a-zA-Z0-9_/é*-]{0,40}",
+            at in 0..KEY.len(),
+            other in proptest::char::any(),
+        ) {
+            let edited = [&KEY[..at], &other.to_string(), &KEY[at + 1..]].concat();
+            for text in [text, edited] {
+                match KeyArn::parse(&text) {
+                    Ok(arn) => {
+                        proptest::prop_assert_eq!(arn.as_str(), &*text);
+                        let parts = [arn.partition(), arn.region(), arn.account(), arn.key_id()];
+                        proptest::prop_assert!(parts.iter().all(|part| !part.is_empty()));
+                        let [partition, region, account, key] = parts;
+                        let rebuilt = format!("arn:{partition}:kms:{region}:{account}:key/{key}");
+                        proptest::prop_assert_eq!(rebuilt, &*text);
+                    }
+                    Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+                }
+            }
+        }
+    }
 }
