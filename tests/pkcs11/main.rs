@@ -17,6 +17,7 @@ mod custody;
 #[allow(dead_code, unreachable_pub, reason = "the tests' own, of which this needs little")]
 mod fake_kms;
 mod faults;
+mod handles;
 mod interop;
 mod kryoptic;
 mod life;

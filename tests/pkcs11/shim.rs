@@ -54,6 +54,12 @@ impl Shim {
         Self { path, library }
     }
 
+    /// The module behind it, as it is in this process: calls made there are not seen.
+    pub(crate) fn behind(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap().to_str().unwrap();
+        self.path.with_file_name(name.replacen("shim", "softhsm", 1))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -137,6 +143,12 @@ impl Shim {
     pub(crate) fn count(&self, call: Call) -> u64 {
         let count: extern "C" fn(usize) -> u64 = self.library.function(c"kuvert_shim_count");
         count(call as usize)
+    }
+
+    /// How often somebody loaded it.
+    pub(crate) fn loads(&self) -> u64 {
+        let loads: extern "C" fn() -> u64 = self.library.function(c"kuvert_shim_loads");
+        loads()
     }
 
     /// How many calls hang.

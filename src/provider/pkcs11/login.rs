@@ -22,14 +22,14 @@ pub(super) struct Logins(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// By slot.
-    anchors: HashMap<u64, Stamped<Session>>,
-    /// By the token's name.
-    refused: HashMap<String, (Fingerprint, u64)>,
+    /// By slot; none where it was lost, and with it the login.
+    anchors: HashMap<u64, Stamped<Option<Session>>>,
+    /// By the token's name: every PIN that it refused, with its answer.
+    refused: HashMap<String, Vec<(Fingerprint, u64)>>,
 }
 
 impl Logins {
-    /// Has the token logged in, if it wants that: for a generation in which it is not yet.
+    /// Has the token logged in, if it wants that: for a connection in which it was not yet, so that nobody has a handle.
     pub(super) fn ensure(
         &self,
         pass: &Pass<'_>,
@@ -37,41 +37,22 @@ impl Logins {
         pin: &PinSource,
     ) -> Result<(), Pkcs11Failure> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.anchors.get(&token.number()).is_some_and(|anchor| anchor.in_connection(pass).is_some()) {
-            return Ok(());
+        match inner.anchors.get(&token.number()).and_then(|anchor| anchor.in_connection(pass)) {
+            Some(Some(_)) => Ok(()),
+            Some(None) => Err(Fault::code(ck::CKR_USER_NOT_LOGGED_IN, "C_Login").into()),
+            None => inner.drop_anchor(pass, token, pin),
         }
-        let anchor = token.open_session(pass, false)?;
-        if let Err(failure) = inner.log_in(&anchor, token, pin) {
-            drop(anchor.close());
-            return Err(failure);
-        }
-        inner.anchors.insert(token.number(), Stamped::new(pass, anchor));
-        Ok(())
     }
 
-    /// Logs in again, after a call said that nobody is; unless somebody has since this pass was given.
+    /// Logs in again, after a call said that nobody is. For who is alone in the module: handles change their meaning.
     pub(super) fn renew(&self, pass: &Pass<'_>, token: &Token, pin: &PinSource) -> Result<(), Pkcs11Failure> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pass.module.generation() != pass.generation {
-            return Ok(());
+        let lost = inner.anchors.insert(token.number(), Stamped::new(pass, None));
+        if let Some(anchor) = lost.and_then(|anchor| anchor.take_in_connection(pass)).flatten() {
+            // One that is void cannot be closed, which is what was wanted.
+            drop(anchor.close());
         }
-        let anchor = inner.anchors.remove(&token.number());
-        let alive = anchor.as_ref().and_then(|anchor| anchor.in_connection(pass));
-        let renewed = alive.map(|anchor| inner.log_in(anchor, token, pin));
-        match renewed {
-            Some(Err(failure @ (Pkcs11Failure::PinRefused { .. } | Pkcs11Failure::PinLocked { .. }))) => {
-                return Err(failure);
-            }
-            Some(Ok(())) => drop(anchor.map(|anchor| inner.anchors.insert(token.number(), anchor))),
-            // The anchor was lost, and that is why.
-            _ => {
-                let anchor = token.open_session(pass, false)?;
-                inner.log_in(&anchor, token, pin)?;
-                inner.anchors.insert(token.number(), Stamped::new(pass, anchor));
-            }
-        }
-        pass.module.logged_in();
-        Ok(())
+        inner.drop_anchor(pass, token, pin)
     }
 
     /// Sessions of a former generation are forgotten and not closed: another session may have their number by now.
@@ -86,6 +67,17 @@ impl Logins {
 }
 
 impl Inner {
+    /// Opens a session that stays, and logs in there.
+    fn drop_anchor(&mut self, pass: &Pass<'_>, token: &Token, pin: &PinSource) -> Result<(), Pkcs11Failure> {
+        let anchor = token.open_session(pass, false)?;
+        if let Err(failure) = self.log_in(&anchor, token, pin) {
+            drop(anchor.close());
+            return Err(failure);
+        }
+        self.anchors.insert(token.number(), Stamped::new(pass, Some(anchor)));
+        Ok(())
+    }
+
     fn log_in(&mut self, anchor: &Session, token: &Token, source: &PinSource) -> Result<(), Pkcs11Failure> {
         if !token.wants_login() {
             return Ok(());
@@ -99,9 +91,11 @@ impl Inner {
         match anchor.login(UserType::User, auth.as_ref()).map_err(|error| Fault::of(&error, "C_Login")) {
             Ok(()) => Ok(()),
             Err(fault) if fault.code == ck::CKR_USER_ALREADY_LOGGED_IN => Ok(()),
-            Err(fault) if codes::is_about_the_pin(fault.code) => {
+            // A vendor's own code may be about the PIN as well: rather ask once too rarely than lock a token.
+            Err(fault) if codes::is_about_the_pin(fault.code) || fault.code >= ck::CKR_VENDOR_DEFINED => {
                 if let Some(pin) = &pin {
-                    self.refused.insert(token.name().to_owned(), (pin.fingerprint(), wide(fault.code)));
+                    let refused = self.refused.entry(token.name().to_owned()).or_default();
+                    refused.push((pin.fingerprint(), wide(fault.code)));
                 }
                 Err(Pkcs11Failure::PinRefused { code: wide(fault.code) })
             }
@@ -111,8 +105,9 @@ impl Inner {
 
     /// Whether this PIN may be tried: not if it was refused, nor if a wrong one locks the token.
     fn may_try(&self, token: &Token, pin: Option<&Pkcs11Pin>) -> Result<(), Pkcs11Failure> {
-        if let Some((refused, code)) = self.refused.get(token.name()) {
-            if pin.is_some_and(|pin| pin.fingerprint() == *refused) {
+        if let (Some(refused), Some(pin)) = (self.refused.get(token.name()), pin) {
+            let own = pin.fingerprint();
+            if let Some((_, code)) = refused.iter().find(|(other, _)| *other == own) {
                 return Err(Pkcs11Failure::PinRefused { code: *code });
             }
         }

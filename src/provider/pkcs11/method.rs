@@ -127,7 +127,12 @@ impl Method {
         let mut output = Zeroizing::new(vec![0; wrap.len() + SPARE]);
         let opened = match self.wrap {
             Pkcs11Wrap::AesGcm => {
-                let (iv, sealed) = wrap.split_at(wrap.len() - GCM_LEN);
+                // Of another length only if the key was replaced by one of another sort since it was looked at.
+                let iv_len = wrap.len().saturating_sub(GCM_LEN);
+                let (iv, sealed) = wrap.split_at(iv_len);
+                if !matches!(iv.len(), 12 | 16) {
+                    return Err(Pkcs11Failure::BadWrap.into());
+                }
                 let mechanism = Mechanism::Gcm { number: self.number, iv: &mut iv.to_vec() };
                 calls.decrypt(on, mechanism, sealed, &mut output)
             }

@@ -44,7 +44,7 @@ pub(super) struct Module {
 pub(super) struct Generation {
     /// Counts initialisations: sessions of another one are void.
     pub(super) connection: u64,
-    /// Counts logins: key handles of another one are void, too.
+    /// Counts logins, and keys that were destroyed: key handles of another one are void, too.
     pub(super) login: u64,
 }
 
@@ -130,14 +130,19 @@ impl Module {
         };
         // Of this one file only: another module's loading, which may hang, must not keep anybody.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = &*place {
+        if let Some(module) = &place.module {
             module.same_process()?;
             return Ok(Arc::clone(module));
         }
-        let calls = Calls::load(&real).map_err(failed)?;
-        let context = Pkcs11::new(&real).map_err(|_| failed("it is no PKCS#11 module"))?;
-        let text = init_text.and_then(|text| CString::new(text).ok());
-        let init_text = text.map(|text| &*Box::leak(text.into_boxed_c_str()));
+        let (calls, context) = match &place.loaded {
+            Some(loaded) => loaded.clone(),
+            None => {
+                let calls = Calls::load(&real).map_err(failed)?;
+                let context = Pkcs11::new(&real).map_err(|_| failed("it is no PKCS#11 module"))?;
+                place.loaded.insert((calls, context)).clone()
+            }
+        };
+        let init_text = init_text.and_then(|text| place.text(text));
         let is_adopted = match initialize(&context, init_text) {
             Ok(()) => false,
             Err(fault) if fault.code == ck::CKR_CRYPTOKI_ALREADY_INITIALIZED => true,
@@ -155,7 +160,7 @@ impl Module {
             logins: Logins::default(),
             claims: Mutex::default(),
         });
-        *place = Some(Arc::clone(&module));
+        place.module = Some(Arc::clone(&module));
         Ok(module)
     }
 
@@ -210,6 +215,51 @@ impl Module {
                 Some(_) => state = self.wait(state, patience)?,
             }
         }
+        let alone = self.empty(state, patience)?;
+        let renewed = self.renew();
+        let now = patience.clock.now();
+        let mut state = self.lock();
+        state.generation.connection += 1;
+        state.back_off(now);
+        state.broken = renewed.err().map(Pkcs11Failure::from);
+        let answer = state.broken.clone().map_or(Ok(()), Err);
+        drop(state);
+        drop(alone);
+        answer
+    }
+
+    /// Logs in anew, unless somebody has since this generation. Nobody else is inside meanwhile: some modules number
+    /// keys anew at a login, and a handle that was looked up before it may be another key's right after.
+    pub(super) fn log_in_anew(
+        &self,
+        seen: Generation,
+        patience: Patience<'_>,
+        log_in: impl FnOnce(&Pass<'_>) -> Result<(), Pkcs11Failure>,
+    ) -> Result<(), Pkcs11Failure> {
+        let mut state = self.lock();
+        while state.resetting.is_some() {
+            state = self.wait(state, patience)?;
+        }
+        if state.generation != seen {
+            return Ok(());
+        }
+        let alone = self.empty(state, patience)?;
+        self.lock().inside += 1;
+        let pass = Pass { module: self, generation: seen };
+        let answer = log_in(&pass);
+        drop(pass);
+        self.void_keys();
+        drop(alone);
+        answer
+    }
+
+    /// Waits until nobody is inside, and lets nobody in: without the lock, so that others can see that and do not wait
+    /// for ever.
+    fn empty<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        patience: Patience<'_>,
+    ) -> Result<Alone<'s>, Pkcs11Failure> {
         let begun = patience.clock.now();
         state.resetting = Some(begun);
         while state.inside > 0 {
@@ -222,18 +272,7 @@ impl Module {
             }
             state = self.slice(state);
         }
-        drop(state);
-        // Nobody is inside, and nobody gets in: without the lock, so that others can see that and not wait for ever.
-        let renewed = self.renew();
-        let mut state = self.lock();
-        state.resetting = None;
-        state.generation.connection += 1;
-        state.back_off(patience.clock.now());
-        state.broken = renewed.err().map(Pkcs11Failure::from);
-        let answer = state.broken.clone().map_or(Ok(()), Err);
-        drop(state);
-        self.changed.notify_all();
-        answer
+        Ok(Alone(self))
     }
 
     /// Void sessions and handles; nothing else happens where the module is somebody else's.
@@ -261,8 +300,8 @@ impl Module {
         self.lock().note(clock, failure);
     }
 
-    /// Voids the key handles of everybody, since a login renumbers them in some modules.
-    pub(super) fn logged_in(&self) {
+    /// Voids the key handles of everybody: they may be other keys' after a login, or once a key is destroyed.
+    pub(super) fn void_keys(&self) {
         self.lock().generation.login += 1;
     }
 
@@ -311,7 +350,8 @@ impl Module {
     ) -> Result<MutexGuard<'s, State>, Pkcs11Failure> {
         let now = patience.clock.now();
         if now >= patience.until {
-            let hangs = |since: Instant| now.saturating_duration_since(since) > patience.quiesce * 2;
+            let longest = patience.quiesce.saturating_mul(2);
+            let hangs = |since: Instant| now.saturating_duration_since(since) > longest;
             return Err(match state.resetting {
                 Some(since) if hangs(since) => Pkcs11Failure::Wedged,
                 _ => Pkcs11Failure::Deadline,
@@ -360,6 +400,16 @@ impl State {
     }
 }
 
+/// Nobody else is in the module, until this is dropped.
+struct Alone<'m>(&'m Module);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.lock().resetting = None;
+        self.0.changed.notify_all();
+    }
+}
+
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         let mut state = self.module.lock();
@@ -381,11 +431,28 @@ fn initialize(context: &Pkcs11, text: Option<&'static CStr>) -> Result<(), Fault
     context.initialize(raw::initialize_args(text)).map_err(|error| Fault::of(&error, "C_Initialize"))
 }
 
-/// A module's place: empty until it was loaded.
-type Place = Arc<Mutex<Option<Arc<Module>>>>;
+/// A module's place: empty until it was loaded. What is loaded stays so: if it cannot be initialised, which may be tried
+/// at every call, nothing is loaded again.
+#[derive(Default)]
+struct Place {
+    loaded: Option<(Calls, Pkcs11)>,
+    text: Option<&'static CStr>,
+    module: Option<Arc<Module>>,
+}
+
+impl Place {
+    /// The text, which never goes away: modules keep the pointer.
+    fn text(&mut self, text: &str) -> Option<&'static CStr> {
+        let text = CString::new(text).ok()?;
+        if self.text != Some(&*text) {
+            self.text = Some(Box::leak(text.into_boxed_c_str()));
+        }
+        self.text
+    }
+}
 
 /// By the file's real path. Nothing is ever taken out: a module stays loaded.
-static MODULES: OnceLock<Mutex<HashMap<PathBuf, Place>>> = OnceLock::new();
+static MODULES: OnceLock<Mutex<HashMap<PathBuf, Arc<Mutex<Place>>>>> = OnceLock::new();
 
 /// How often somebody who waits looks at the clock.
 const SLICE: Duration = Duration::from_millis(5);

@@ -4,8 +4,9 @@
 //! a token refused is remembered by a keyed hash, since trying it again locks the token. Knows no token. Section "Keys in
 //! a hardware security module" of the [operations manual](crate::manual::operations).
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
@@ -78,7 +79,11 @@ impl PinSource {
         match self {
             Self::None => Ok(None),
             Self::File(path) => read_file(path)?.checked().map(Some),
-            Self::Callback(callback) => callback().ok_or(Pkcs11Failure::PinCallback)?.checked().map(Some),
+            Self::Callback(callback) => {
+                // A panic in there is the program's, and no reason for this thread to end.
+                let pin = catch_unwind(AssertUnwindSafe(|| callback())).ok().flatten();
+                pin.ok_or(Pkcs11Failure::PinCallback)?.checked().map(Some)
+            }
         }
     }
 }
@@ -97,7 +102,12 @@ impl fmt::Debug for PinSource {
 fn read_file(path: &Path) -> Result<Pkcs11Pin, Pkcs11Failure> {
     let failed =
         |source: io::Error| Pkcs11Failure::PinFile { path: path.to_owned(), source: Arc::new(source) };
-    let file = File::open(path).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // A pipe that nobody writes to would keep this thread for ever; what is no regular file is refused below.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let file = options.open(path).map_err(failed)?;
     // Of what was opened, not of what stands under the name by then.
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
@@ -181,6 +191,16 @@ mod tests {
         assert!(matches!(missing, Err(Pkcs11Failure::PinFile { .. })), "{missing:?}");
         let directory = PinSource::File(folder.path().to_owned()).read();
         assert!(matches!(directory, Err(Pkcs11Failure::PinFile { .. })), "{directory:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let refused = PinSource::File(path).read();
+        assert!(matches!(refused, Err(Pkcs11Failure::PinFile { .. })), "{refused:?}");
     }
 
     #[test]

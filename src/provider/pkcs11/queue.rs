@@ -4,6 +4,9 @@
 //! tokens nor what a job is. Section "Keys in a hardware security module" of the
 //! [operations manual](crate::manual::operations).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -85,7 +88,7 @@ impl<J, A> Queue<J, A> {
         until: Instant,
         longest: Duration,
     ) -> Result<Taken<A>, Refusal> {
-        let mut state = self.lock();
+        let mut state = self.with_room(now);
         if state.closed {
             return Err(Refusal::Closed);
         }
@@ -112,14 +115,19 @@ impl<J, A> Queue<J, A> {
             if state.closed {
                 return None;
             }
+            let Some(job) = state.jobs.pop_front() else {
+                state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
             let now = clock.now();
-            while let Some(job) = state.jobs.pop_front() {
-                if job.is_wanted() && now < job.until {
-                    state.seats[worker] = Seat::Busy(now);
-                    return Some(job);
-                }
+            if job.is_due(now) {
+                state.seats[worker] = Seat::Busy(now);
+                return Some(job);
             }
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            // Without the lock: this wakes its caller, and what that does is not known.
+            drop(state);
+            drop(job);
+            state = self.lock();
         }
     }
 
@@ -150,6 +158,11 @@ impl<J, A> Queue<J, A> {
         self.ended.notify_all();
     }
 
+    /// Ends the worker's place with what it returns.
+    pub(super) fn seat(&self, worker: usize) -> SeatOf<'_, J, A> {
+        SeatOf { queue: Some(self), worker }
+    }
+
     /// No more jobs; those that wait are dropped, which their callers are told. Waits a moment for workers that are not
     /// in a call to end: a module that is unloaded by the end of the process must not be in use.
     pub(super) fn close(&self) {
@@ -176,6 +189,20 @@ impl<J, A> Queue<J, A> {
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.lock();
         (state.alive(), state.jobs.len())
+    }
+
+    /// The line, without the jobs that nobody waits for if they take the room of others.
+    fn with_room(&self, now: Instant) -> MutexGuard<'_, State<J, A>> {
+        let mut state = self.lock();
+        if state.jobs.len() < self.room {
+            return state;
+        }
+        let (wanted, gone) = std::mem::take(&mut state.jobs).into_iter().partition(|job| job.is_due(now));
+        state.jobs = wanted;
+        // Without the lock, as in `take`.
+        drop(state);
+        drop::<VecDeque<_>>(gone);
+        self.lock()
     }
 
     // Nothing that can panic runs under the lock.
@@ -210,7 +237,32 @@ impl<J, A> State<J, A> {
     }
 }
 
+/// A worker's place, which ends with this.
+pub(super) struct SeatOf<'q, J, A> {
+    queue: Option<&'q Queue<J, A>>,
+    worker: usize,
+}
+
+impl<J, A> SeatOf<'_, J, A> {
+    /// It has ended already, and may be somebody else's by now.
+    pub(super) fn given_up(mut self) {
+        self.queue = None;
+    }
+}
+
+impl<J, A> Drop for SeatOf<'_, J, A> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue {
+            queue.end(self.worker);
+        }
+    }
+}
+
 impl<J, A> Job<J, A> {
+    fn is_due(&self, now: Instant) -> bool {
+        self.is_wanted() && now < self.until
+    }
+
     /// Whether somebody still waits for the answer.
     pub(super) fn is_wanted(&self) -> bool {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner).is_wanted
@@ -232,7 +284,9 @@ impl<J, A> Drop for Job<J, A> {
     fn drop(&mut self) {
         let mut slot = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         slot.is_wanted = false;
-        if let Some(waker) = slot.waker.take() {
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -267,102 +321,3 @@ impl<A> Drop for Reply<A> {
 
 /// The longest to wait for workers that only have to close their sessions.
 const LONGEST_END: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-
-    use super::*;
-    use crate::clock::TestClock;
-
-    type Numbers = Queue<u8, u8>;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn poll(reply: &mut Reply<u8>) -> Poll<Option<u8>> {
-        pin!(reply).poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    fn put(queue: &Numbers, clock: &TestClock, task: u8) -> Result<Taken<u8>, Refusal> {
-        queue.put(task, clock.now(), clock.now() + SECOND, SECOND)
-    }
-
-    #[test]
-    fn jobs_are_done_in_order_and_answered() {
-        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
-        let [mut one, mut two, three] = [1, 2, 3].map(|task| put(&queue, &clock, task).ok().unwrap());
-        assert_eq!(
-            [one.start, two.start, three.start],
-            [Some(0), Some(1), None],
-            "as many workers as are needed"
-        );
-        assert_eq!(poll(&mut one.reply), Poll::Pending);
-        for (worker, task) in [(0, 1), (1, 2), (0, 3)] {
-            let job = queue.take(worker, &clock).unwrap();
-            assert_eq!(job.task, task);
-            job.answer(task + 10);
-        }
-        assert_eq!(poll(&mut one.reply), Poll::Ready(Some(11)));
-        assert_eq!(poll(&mut two.reply), Poll::Ready(Some(12)));
-    }
-
-    #[test]
-    fn what_nobody_waits_for_is_not_begun() {
-        let (queue, clock) = (Numbers::new(9, 1), TestClock::new());
-        let dropped = put(&queue, &clock, 1).ok().unwrap();
-        let _late = queue.put(2, clock.now(), clock.now(), SECOND).ok().unwrap();
-        let _kept = put(&queue, &clock, 3).ok().unwrap();
-        drop(dropped);
-        assert_eq!(queue.take(0, &clock).unwrap().task, 3);
-    }
-
-    #[test]
-    fn a_full_or_closed_queue_takes_nothing() {
-        let (queue, clock) = (Numbers::new(2, 1), TestClock::new());
-        let mut kept: Vec<_> = (0..2).map(|task| put(&queue, &clock, task).ok().unwrap()).collect();
-        assert_eq!(put(&queue, &clock, 2).err(), Some(Refusal::Full));
-        queue.end(0);
-        queue.close();
-        assert_eq!(put(&queue, &clock, 2).err(), Some(Refusal::Closed));
-        assert_eq!(
-            poll(&mut kept[0].reply),
-            Poll::Ready(None),
-            "a job that was dropped is answered by nothing"
-        );
-        assert!(queue.take(0, &clock).is_none());
-    }
-
-    #[test]
-    fn only_when_all_workers_are_stuck_is_a_job_refused() {
-        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
-        let _one = put(&queue, &clock, 1).ok().unwrap();
-        let _two = put(&queue, &clock, 2).ok().unwrap();
-        let _jobs = (queue.take(0, &clock).unwrap(), queue.take(1, &clock).unwrap());
-        clock.advance(SECOND / 2);
-        assert!(!queue.is_stuck(clock.now(), SECOND));
-        let _three = put(&queue, &clock, 3).ok().unwrap();
-        let third = queue.take(1, &clock).unwrap();
-        clock.advance(SECOND / 2);
-        assert!(!queue.is_stuck(clock.now(), SECOND), "one of them began just now");
-        clock.advance(SECOND / 2);
-        assert!(queue.is_stuck(clock.now(), SECOND));
-        assert_eq!(put(&queue, &clock, 4).err(), Some(Refusal::Stuck));
-        // One that ends is one less that could be stuck.
-        drop(third);
-        queue.end(1);
-        assert_eq!(put(&queue, &clock, 5).ok().unwrap().start, Some(1), "and another takes its place");
-    }
-
-    #[test]
-    fn a_job_is_handed_on_while_there_is_somebody() {
-        let (queue, clock) = (Numbers::new(9, 2), TestClock::new());
-        let _kept = [1, 2].map(|task| put(&queue, &clock, task).ok().unwrap());
-        let (one, two) = (queue.take(0, &clock).unwrap(), queue.take(1, &clock).unwrap());
-        assert!(queue.hand_back(0, one).is_none());
-        assert_eq!(queue.counts(), (1, 1));
-        assert!(queue.hand_back(1, two).is_some(), "the last one keeps it");
-        assert_eq!(queue.take(1, &clock).unwrap().task, 1);
-        // There is room for one worker only from then on.
-        assert_eq!(put(&queue, &clock, 3).ok().unwrap().start, None);
-    }
-}

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "a PKCS#11 module is a C library; every block says what makes its call sound")]
 
 use std::ffi::{CStr, c_void};
+use std::marker::PhantomData;
 use std::mem::size_of;
 use std::path::Path;
 use std::ptr::{self, NonNull};
@@ -202,9 +203,8 @@ impl Calls {
         const NAME: &str = "C_UnwrapKey";
         let call = self.list.C_UnwrapKey.ok_or(Fault::missing(NAME))?;
         let mut template = Template::of_a_data_key();
-        let length: CK_ULONG = 32;
         if names_length {
-            template.push_value(ck::CKA_VALUE_LEN, &length);
+            template.push_value(ck::CKA_VALUE_LEN, &DATA_KEY_LEN);
         }
         Mechanism::Plain(number).with(|mechanism| {
             let mut made = 0;
@@ -330,13 +330,13 @@ fn with_params<P>(number: ck::CK_MECHANISM_TYPE, params: &mut P) -> CK_MECHANISM
     }
 }
 
-/// Attributes of an object that is to be made. Points to its parts, which have to outlive it.
-struct Template(Vec<CK_ATTRIBUTE>);
+/// Attributes of an object that is to be made. Points to its parts, which it borrows.
+struct Template<'p>(Vec<CK_ATTRIBUTE>, PhantomData<&'p [u8]>);
 
-impl Template {
+impl<'p> Template<'p> {
     /// A generic secret of this session that may be taken out: what a data key is to a module while it is wrapped.
     fn of_a_data_key() -> Self {
-        let mut template = Self(Vec::with_capacity(8));
+        let mut template = Self(Vec::with_capacity(8), PhantomData);
         template.push_value(ck::CKA_CLASS, &ck::CKO_SECRET_KEY);
         template.push_value(ck::CKA_KEY_TYPE, &ck::CKK_GENERIC_SECRET);
         template.push_value(ck::CKA_TOKEN, &ck::CK_FALSE);
@@ -346,12 +346,12 @@ impl Template {
         template
     }
 
-    fn push_value<T>(&mut self, type_: ck::CK_ATTRIBUTE_TYPE, value: &T) {
+    fn push_value<T>(&mut self, type_: ck::CK_ATTRIBUTE_TYPE, value: &'static T) {
         let pointer = ptr::from_ref(value).cast_mut().cast();
         self.0.push(CK_ATTRIBUTE { type_, pValue: pointer, ulValueLen: ulong(size_of::<T>()) });
     }
 
-    fn push(&mut self, type_: ck::CK_ATTRIBUTE_TYPE, bytes: &[u8]) {
+    fn push(&mut self, type_: ck::CK_ATTRIBUTE_TYPE, bytes: &'p [u8]) {
         let pointer = bytes.as_ptr().cast_mut().cast();
         self.0.push(CK_ATTRIBUTE { type_, pValue: pointer, ulValueLen: ulong(bytes.len()) });
     }
@@ -382,6 +382,7 @@ fn usize_of(length: CK_ULONG) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
+const DATA_KEY_LEN: CK_ULONG = 32;
 const LIST: &str = "C_GetMechanismList";
 /// More than any token has, so that a wrong count is no reason to allocate.
 const MAX_MECHANISMS: usize = 65_536;

@@ -48,12 +48,14 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        options: Pkcs11Options,
+        mut options: Pkcs11Options,
         uri: Pkcs11Uri,
         pin: PinSource,
         clock: Arc<dyn Clock>,
         is_lazy: bool,
     ) -> Self {
+        // So that it can be added to any time.
+        options.deadline = options.deadline.min(LONGEST_DEADLINE);
         let queue = Queue::new(options.queue.max(1), usize::from(options.workers.max(1)));
         Self {
             label: uri.object().unwrap_or_default().to_owned(),
@@ -88,7 +90,11 @@ impl Shared {
             Refusal::Stuck => Pkcs11Failure::Wedged,
         })?;
         if let Some(place) = taken.start {
-            self.start(place)?;
+            match self.start(place) {
+                // Somebody is there to do it.
+                Err(_) if self.queue.counts().0 > 0 => {}
+                started => started?,
+            }
         }
         match within(&*self.clock, deadline, taken.reply).await {
             Some(answer) => answer.unwrap_or(Err(Pkcs11Failure::Closed)),
@@ -254,6 +260,8 @@ impl Shared {
 
 /// Half of what AES-GCM with random IVs bears under one key.
 const MANY_WRAPS: u64 = 1 << 31;
+/// As good as none.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The most by which a worker gives up before its caller does.
 const MARGIN: Duration = Duration::from_millis(250);
 /// Between two looks for keys that a recipient names and nobody knows.

@@ -170,15 +170,35 @@ impl Worker {
     }
 
     fn destroy(&mut self, pass: &Pass<'_>, label: &str, id: &[u8]) -> Result<(), Trouble> {
-        let sort = self.shared.wrap().sort();
+        let shared = Arc::clone(&self.shared);
+        let sort = shared.wrap().sort();
         let (session, _) = self.session(pass, true)?;
-        let key = keys::only(session, sort, label, id)?;
-        session.destroy_object(key).map_err(|error| Fault::of(&error, "C_DestroyObject"))?;
-        // The public half would be taken for a key that is still there.
-        if sort == KeySort::Rsa {
-            for half in keys::public_halves(session, label, id)? {
-                session.destroy_object(half).map_err(|error| Fault::of(&error, "C_DestroyObject"))?;
+        let name = keys::name_of(label, id);
+        let mut is_gone = false;
+        match keys::only(session, sort, label, id) {
+            Ok(key) => {
+                session.destroy_object(key).map_err(|error| Fault::of(&error, "C_DestroyObject"))?;
+                // At once, whatever becomes of the rest: nothing must be sealed for it any more, and its handle may be
+                // given to another key.
+                shared.note_destroyed(&name);
+                pass.module.void_keys();
             }
+            // By an earlier try, which then failed at the public half.
+            Err(Pkcs11Failure::NoKey { .. }) if sort == KeySort::Rsa && shared.exists(&name).is_err() => {
+                is_gone = true;
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        if sort == KeySort::Aes {
+            return Ok(());
+        }
+        // The public half would be taken for a key that is still there.
+        let halves = keys::public_halves(session, label, id)?;
+        if is_gone && halves.is_empty() {
+            return Err(Pkcs11Failure::NoKey { wanted: name, present: Vec::new() }.into());
+        }
+        for half in halves {
+            session.destroy_object(half).map_err(|error| Fault::of(&error, "C_DestroyObject"))?;
         }
         Ok(())
     }

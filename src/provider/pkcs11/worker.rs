@@ -17,7 +17,7 @@ use super::failure::{Pkcs11Failure, wide};
 use super::keys;
 use super::login;
 use super::method::Trouble;
-use super::module::{Module, Pass, Patience, Stamped};
+use super::module::{Generation, Module, Pass, Patience, Stamped};
 use super::queue::Job;
 use super::raw::Target;
 use super::shared::Shared;
@@ -57,6 +57,7 @@ type Asked = Job<Task, Result<Answer, Pkcs11Failure>>;
 enum Next {
     Again,
     Pause(Pkcs11Failure),
+    LogIn,
     Reset(Pkcs11Failure),
     Fail(Pkcs11Failure),
 }
@@ -68,6 +69,9 @@ impl Worker {
 
     /// Does jobs until there are no more.
     pub(super) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        // However this ends: a thread that is counted and not there would be waited for.
+        let seat = shared.queue.seat(self.place);
         while let Some(job) = self.shared.queue.take(self.place, &*self.shared.clock) {
             let answer = self.work(&job);
             let mut job = Some(job);
@@ -75,12 +79,12 @@ impl Worker {
                 // The token has no session for one more: whoever has one does it, and there is one worker less.
                 job = job.take().and_then(|job| self.shared.queue.hand_back(self.place, job));
             }
-            let Some(job) = job else { return };
+            let Some(job) = job else { return seat.given_up() };
             self.shared.queue.rest(self.place);
             job.answer(answer);
         }
         self.discard_session();
-        self.shared.queue.end(self.place);
+        drop(seat);
     }
 
     fn work(&mut self, job: &Asked) -> Result<Answer, Pkcs11Failure> {
@@ -92,26 +96,30 @@ impl Worker {
             if patience.clock.now() >= job.until || !job.is_wanted() {
                 return Err(last.unwrap_or(Pkcs11Failure::Deadline));
             }
-            let broken = module.generation().connection;
+            let broken = module.generation();
             let (next, seen) = match module.enter(patience) {
                 Ok(pass) => match self.attempt(&pass, &job.task) {
                     Ok(answer) => {
                         module.succeeded();
                         return Ok(answer);
                     }
-                    Err(trouble) => (self.next(&pass, trouble, &mut tried), pass.generation.connection),
+                    Err(trouble) => (self.next(&pass, trouble, &mut tried), pass.generation),
                 },
                 Err(failure @ (Pkcs11Failure::Wedged | Pkcs11Failure::Deadline)) => return Err(failure),
                 // The last reset failed.
                 Err(failure) => (Next::Reset(failure), broken),
             };
+            let next = match next {
+                Next::LogIn => self.log_in(&module, seen, patience),
+                other => other,
+            };
             match next {
-                Next::Again => {}
+                Next::Again | Next::LogIn => {}
                 Next::Pause(failure) => self.pause(&mut tried, job.until).map_err(|()| failure)?,
                 Next::Reset(failure) => {
                     module.note(patience.clock, &failure);
-                    match module.reset(seen, patience) {
-                        Ok(()) => {}
+                    match module.reset(seen.connection, patience) {
+                        Ok(()) => tried.login = false,
                         Err(wedged @ Pkcs11Failure::Wedged) => return Err(wedged),
                         // What the call said tells more than that it could not be helped.
                         Err(_) => return Err(failure),
@@ -186,18 +194,14 @@ impl Worker {
             let is_refused = codes::kind(fault.code, Purpose::Unwrap) == Kind::Rejected;
             let is_doubtful = codes::step(fault.code, Purpose::Unwrap) == Step::Canary;
             tried.verify += u32::from(is_doubtful);
-            if is_refused || tried.verify > 2 {
+            if is_refused || tried.verify > 4 {
                 return Next::Fail(different());
             }
         }
         match codes::step(fault.code, purpose) {
             Step::NewSession if once(&mut tried.session) => Next::Again,
             Step::FindAgain if once(&mut tried.key) => Next::Again,
-            Step::LogIn if once(&mut tried.login) => match self.log_in(pass) {
-                Ok(()) => Next::Again,
-                Err(failure) if failure.kind() == Kind::Unavailable => Next::Reset(failure),
-                Err(failure) => Next::Fail(failure),
-            },
+            Step::LogIn if once(&mut tried.login) => Next::LogIn,
             // A seat of another worker's is as good: see `leave_to_others`.
             Step::BackOff if is_full(&failure) && tried.pauses > 0 && self.shared.queue.counts().0 > 1 => {
                 Next::Fail(failure)
@@ -236,9 +240,18 @@ impl Worker {
         }
     }
 
-    fn log_in(&self, pass: &Pass<'_>) -> Result<(), Pkcs11Failure> {
-        let token = Token::find(pass, &self.shared.uri)?;
-        pass.module.logins.renew(pass, &token, &self.shared.pin)
+    /// Logs in, with nobody else in the module.
+    fn log_in(&self, module: &Module, seen: Generation, patience: Patience<'_>) -> Next {
+        let shared = &self.shared;
+        let logged_in = module.log_in_anew(seen, patience, |pass| {
+            let token = Token::find(pass, &shared.uri)?;
+            module.logins.renew(pass, &token, &shared.pin)
+        });
+        match logged_in {
+            Ok(()) => Next::Again,
+            Err(failure) if failure.kind() == Kind::Unavailable => Next::Reset(failure),
+            Err(failure) => Next::Fail(failure),
+        }
     }
 
     /// Whether the key that seals still wraps and unwraps: then it was the wrap, and not the token.

@@ -93,6 +93,7 @@ static REAL: AtomicUsize = AtomicUsize::new(0);
 static COUNTS: [AtomicU64; CALLS] = [const { AtomicU64::new(0) }; CALLS];
 static STALE: AtomicU64 = AtomicU64::new(0);
 static HUNG: AtomicU64 = AtomicU64::new(0);
+static LOADS: AtomicU64 = AtomicU64::new(0);
 /// Generations of sessions and of objects.
 static SESSIONS: AtomicUsize = AtomicUsize::new(1);
 static OBJECTS: AtomicUsize = AtomicUsize::new(1);
@@ -327,6 +328,7 @@ macro_rules! entries {
 #[no_mangle]
 pub extern "C" fn C_GetFunctionList(list: *mut *const List) -> usize {
     static OWN: std::sync::OnceLock<List> = std::sync::OnceLock::new();
+    LOADS.fetch_add(1, SeqCst);
     if REAL.load(SeqCst) == 0 {
         return 5;
     }
@@ -408,6 +410,12 @@ pub extern "C" fn kuvert_shim_flags(flags: usize) {
 #[no_mangle]
 pub extern "C" fn kuvert_shim_count(call: usize) -> u64 {
     COUNTS[call].load(SeqCst)
+}
+
+/// How often somebody asked for the list of calls.
+#[no_mangle]
+pub extern "C" fn kuvert_shim_loads() -> u64 {
+    LOADS.load(SeqCst)
 }
 
 /// Calls that hang now.
