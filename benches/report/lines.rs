@@ -10,6 +10,8 @@ pub(crate) struct Line {
     pub(crate) bytes: usize,
     pub(crate) held: Held,
     pub(crate) in_readme: bool,
+    /// Measured with a PKCS#11 token only, hence shown only where it was.
+    pub(crate) needs_a_token: bool,
 }
 
 /// What a line is compared with and, if it has a target, what that is.
@@ -47,13 +49,18 @@ impl Held {
 }
 
 const fn line(name: &'static str, what: &'static str, bytes: usize, held: Held) -> Line {
-    Line { section: "", name, what, bytes, held, in_readme: false }
+    Line { section: "", name, what, bytes, held, in_readme: false, needs_a_token: false }
 }
 
 impl Line {
     const fn of(mut self, section: &'static str) -> Self {
         self.section = section;
         self
+    }
+
+    const fn with_a_token(mut self) -> Self {
+        self.needs_a_token = true;
+        self.of(HSM)
     }
 
     const fn in_readme(mut self) -> Self {
@@ -87,6 +94,7 @@ const REWRAP: &str = "Rewrap, keys in memory";
 const RECORDS: &str = "Records, key loaded";
 const CACHE: &str = "Cache of data keys";
 const CACHE_THREADS: &str = "Cache of data keys, two threads on one cache";
+const HSM: &str = "PKCS#11, 64 calls at a time in SoftHSM, against its bare calls on as many threads";
 const THREADS: &str = "Records, two threads on one key";
 
 /// The lines that this build measures: those of a feature with the feature.
@@ -193,4 +201,11 @@ const LINES: &[Line] = &[
     line("cache-hit-of-10000", "one of 10 000 keys, into a key", 0, Held::CostAtMost(None)).of(CACHE),
     line("cache-hit-threads", "one key", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
     line("cache-hit-of-100-threads", "a hundred keys in turn", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
+
+    line("hsm-wrap-one", "64 wraps by AES-GCM, one worker", 0, speed(0.9)).with_a_token(),
+    line("hsm-unwrap-one", "64 unwraps, one worker", 0, speed(0.9)).with_a_token(),
+    line("hsm-wrap-four", "64 wraps, four workers", 0, speed(0.9)).with_a_token(),
+    line("hsm-unwrap-four", "64 unwraps, four workers", 0, speed(0.9)).with_a_token(),
+    line("hsm-wrap-verified", "64 wraps, each unwrapped again (the default), one worker; the bare side, too", 0, speed(0.9)).with_a_token(),
+    line("hsm-cached", "100 unwraps through the cache, of which 99 are hits, against 100 bare ones", 0, Held::SpeedAtLeast(None)).with_a_token(),
 ];

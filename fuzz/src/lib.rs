@@ -24,6 +24,8 @@ pub mod key_file;
 pub mod model;
 pub mod open_message;
 pub mod open_record;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11_uri;
 pub mod rewrap;
 pub mod seek_ops;
 pub mod stream_ops;
@@ -35,6 +37,8 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     #[cfg(feature = "serde")]
     ("config", config::run),
+    #[cfg(feature = "pkcs11")]
+    ("pkcs11_uri", pkcs11_uri::run),
     ("context", context::run),
     ("header", header::run),
     ("key_file", key_file::run),

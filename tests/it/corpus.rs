@@ -8,6 +8,8 @@ mod bodies;
 mod planted;
 #[cfg(feature = "serde")]
 mod planted_config;
+#[cfg(feature = "pkcs11")]
+mod planted_pkcs11;
 mod planted_rewrap;
 
 use std::{
@@ -74,6 +76,12 @@ fn config() {
     replay("config");
 }
 
+#[cfg(feature = "pkcs11")]
+#[test]
+fn pkcs11_uri() {
+    replay("pkcs11_uri");
+}
+
 #[test]
 fn every_target_is_replayed() {
     let names = |paths: fs::ReadDir| -> BTreeSet<String> {
@@ -81,12 +89,13 @@ fn every_target_is_replayed() {
     };
     let targets = names(fs::read_dir(fuzz().join("fuzz_targets")).unwrap());
     let replayed: BTreeSet<String> =
-        REPLAYED.iter().chain(&["differential", "config"]).map(|&s| s.to_owned()).collect();
+        REPLAYED.iter().chain(&["differential", "config", "pkcs11_uri"]).map(|&s| s.to_owned()).collect();
     assert_eq!(targets, replayed);
     assert_eq!(targets, names(fs::read_dir(fuzz().join("corpus")).unwrap()));
     let bodies: Vec<&str> = bodies::BODIES.iter().map(|(name, _)| *name).collect();
-    let others: &[&str] = if cfg!(feature = "serde") { &["config"] } else { &[] };
-    assert_eq!(bodies, [others, REPLAYED].concat());
+    let others = [("config", cfg!(feature = "serde")), ("pkcs11_uri", cfg!(feature = "pkcs11"))];
+    let others: Vec<&str> = others.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    assert_eq!(bodies, [&others, REPLAYED].concat());
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     for target in &targets {
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target} is not built");
