@@ -195,7 +195,7 @@ const LINES: &[Line] = &[
     line("record-pooled-threads", "seal 1 KiB, nonces from the pool", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
     line("record-open-threads", "open 1 KiB", 0, Held::ThreadsAtLeast(Some(1.8))).of(THREADS),
 
-    line("cache-hit", "a key that is there, into a key", 0, cost(60.0)).of(CACHE).in_readme(),
+    line("cache-hit", "unwrap a data key that is in the cache", 0, cost(60.0)).of(CACHE).in_readme(),
     line("cache-hit-new-key", "the same, as a new key", 0, Held::CostAtMost(None)).of(CACHE),
     line("cache-hit-awaited", "the same, awaited through the trait", 0, Held::CostAtMost(None)).of(CACHE),
     line("cache-hit-of-10000", "one of 10 000 keys, into a key", 0, Held::CostAtMost(None)).of(CACHE),
