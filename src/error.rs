@@ -4,11 +4,13 @@
 //! command-line tool. Floor 0: plain data, which knows of no format and no I/O beyond [`std::io::Error`].
 //! The table of categories is section 11 of the [format](crate::manual::format).
 
+mod key_store;
 mod message;
 mod provider;
 mod record;
 mod rewrap;
 
+pub use self::key_store::{KeyStoreError, KeyStoreErrorKind};
 pub use self::message::{ContextError, OpenError, RecipientAttempt, SealError, UnavailableKeys};
 pub use self::provider::{ProviderError, ProviderErrorKind};
 pub use self::record::RecordError;

@@ -117,6 +117,7 @@ pub mod clock;
 #[cfg(feature = "serde")]
 pub mod config;
 pub mod io;
+pub mod keystore;
 pub mod limits;
 pub mod manual;
 pub mod observe;
@@ -125,8 +126,8 @@ pub mod provider;
 pub use async_trait::async_trait;
 
 pub use self::error::{
-    Category, ContextError, OpenError, ProviderError, ProviderErrorKind, RecipientAttempt, RecordError,
-    RewrapError, SealError, UnavailableKeys,
+    Category, ContextError, KeyStoreError, KeyStoreErrorKind, OpenError, ProviderError, ProviderErrorKind,
+    RecipientAttempt, RecordError, RewrapError, SealError, UnavailableKeys,
 };
 pub use self::format::{
     Kind, Layout,
