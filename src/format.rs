@@ -10,8 +10,11 @@ pub(crate) mod record;
 pub(crate) mod schedule;
 pub(crate) mod slot;
 pub(crate) mod stanza;
+pub(crate) mod store_backup;
+pub(crate) mod subject;
 #[cfg(test)]
 mod testing;
+pub(crate) mod tombstone;
 
 /// What a header belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 //! Floor 5: asks a provider for a data key in one awaited step, and hands a machine to [`crate::io`] for the rest.
 //! It holds no plaintext longer than a call and knows no key service by name.
 
-mod envelope;
+pub(crate) mod envelope;
 mod file;
 mod opener;
 mod options;

@@ -56,3 +56,11 @@ pub const MAX_RECORD_LEN: usize = 64 * 1024 * 1024;
 pub const DEFAULT_RECORD_LEN: usize = 1024 * 1024;
 /// Records after which a record key should be replaced: the chance of a repeated nonce is then 2^-49.
 pub const RECORDS_PER_KEY: u64 = 1 << 36;
+/// Bytes of a scope's name (it may be empty).
+pub const MAX_SCOPE_LEN: usize = 255;
+/// Bytes of a data subject's name (at least 1).
+pub const MAX_SUBJECT_NAME_LEN: usize = 1024;
+/// Persons who share one key (at least 2).
+pub const MAX_JOINT_MEMBERS: usize = 64;
+/// Bytes of a blind index's name (at least 1).
+pub const MAX_INDEX_NAME_LEN: usize = 255;

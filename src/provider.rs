@@ -25,6 +25,7 @@ mod memory;
 mod observed;
 #[cfg(test)]
 mod outages;
+pub(crate) mod parent_key;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
 mod policy;

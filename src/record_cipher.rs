@@ -4,6 +4,7 @@
 //! an opener those that it met last. Floor 3: bytes, keys and counts; knows no cell, no table and no provider.
 //! The rules are in the section "Record" of the [format](crate::manual::format).
 
+pub(crate) mod epoch;
 mod nonces;
 mod opening;
 mod sealing;
@@ -15,7 +16,7 @@ pub(crate) use self::nonces::{Batch, Random, System, ThreadPool};
 pub(crate) use self::sealing::Sealer;
 use self::{opening::Opening, sealing::Sealing, shards::Shards};
 use crate::{
-    crypto::xaes::XaesKey,
+    crypto::{AuthFailed, xaes::XaesKey},
     error::RecordError,
     fork,
     format::record::{RecordAad, RecordFrame},
@@ -75,11 +76,19 @@ impl RecordCipher {
         }
         let mut aad = RecordAad::empty();
         aad.write(self.reference, parts)?;
-        let opened = self.opening.with(|opening, tally| {
-            opening.open(&self.key, fork::generation(), frame, aad.as_bytes(), plaintext, tally)
-        });
         // fmt: R-9
-        opened.map_err(|_| RecordError::Tampered)
+        self.open_under(frame, aad.as_bytes(), plaintext).map_err(|_| RecordError::Tampered)
+    }
+
+    /// Opens a frame of this key's reference with the associated data given.
+    fn open_under(
+        &self,
+        frame: &RecordFrame<'_>,
+        aad: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), AuthFailed> {
+        self.opening
+            .with(|opening, tally| opening.open(&self.key, fork::generation(), frame, aad, plaintext, tally))
     }
 }
 

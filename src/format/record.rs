@@ -177,7 +177,7 @@ fn aad_start(reference: u64, count: u16) -> [u8; AAD_START_LEN] {
 
 /// Writes `bytes` at the start of `rest`, which then begins behind them.
 #[inline]
-fn put(rest: &mut &mut [u8], bytes: &[u8]) {
+pub(super) fn put(rest: &mut &mut [u8], bytes: &[u8]) {
     let (start, behind) = mem::take(rest).split_at_mut(bytes.len());
     start.copy_from_slice(bytes);
     *rest = behind;

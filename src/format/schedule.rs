@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{context::BoundContext, label, u32_len};
+use super::{context::BoundContext, label, u16_len, u32_len};
 use crate::{
     crypto::kdf::hkdf_expand,
     secret::{DataKey, Secret},
@@ -68,10 +68,43 @@ impl<'a> Schedule<'a> {
     // fmt: K-5
     #[cfg_attr(
         not(test),
-        expect(dead_code, reason = "recipients of type 0x0020 are specified and made by a later release")
+        expect(dead_code, reason = "only subject keys have recipients of type 0x0020 so far")
     )]
     pub(crate) fn child_key(&self, salt: &Salt) -> Secret<32> {
         self.derive(label!("child"), salt)
+    }
+
+    /// The key of what stands for names and scopes. This and the next four: key envelopes of role root.
+    // fmt: J-1
+    pub(crate) fn pseudonym_key(&self, salt: &Salt) -> Secret<64> {
+        self.derive(label!("pseudonym"), salt)
+    }
+
+    /// The key of the chain of tombstones.
+    pub(crate) fn tombstone_key(&self, salt: &Salt) -> Secret<64> {
+        self.derive(label!("tombstone"), salt)
+    }
+
+    /// The key of the chain of receipts.
+    pub(crate) fn receipt_key(&self, salt: &Salt) -> Secret<64> {
+        self.derive(label!("receipt"), salt)
+    }
+
+    /// The key of what stands for requests and cases.
+    pub(crate) fn request_key(&self, salt: &Salt) -> Secret<64> {
+        self.derive(label!("request"), salt)
+    }
+
+    /// What the keys of blind indexes are derived from later, one for each name.
+    pub(crate) fn index_schedule(&self, salt: &Salt) -> IndexSchedule {
+        let transcript = [label!("index"), salt].into_iter().chain(self.transcript()).flatten().copied();
+        IndexSchedule { key: DataKey::copy_from(self.key.expose_bytes()), info: transcript.collect() }
+    }
+
+    /// The key that seals subject keys: key envelopes of role epoch, and their only use.
+    // fmt: J-1
+    pub(crate) fn subject_key(&self, salt: &Salt) -> Secret<32> {
+        self.derive(label!("subject"), salt)
     }
 
     fn derive<const N: usize>(&self, label: &[u8], salt: &Salt) -> Secret<N> {
@@ -97,6 +130,30 @@ impl fmt::Debug for Schedule<'_> {
 impl fmt::Debug for BodyKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BodyKeys(..)")
+    }
+}
+
+/// Derives the keys of blind indexes from a root's data key.
+pub(crate) struct IndexSchedule {
+    key: DataKey,
+    /// Label, salt and T.
+    info: Vec<u8>,
+}
+
+impl IndexSchedule {
+    /// The key of the indexes of this name, which has 1 to 255 bytes.
+    // fmt: J-10
+    pub(crate) fn derive(&self, name: &str) -> Secret<64> {
+        let mut out = Secret::zeroed();
+        let info: [&[u8]; 3] = [&self.info, &u16_len(name.len()), name.as_bytes()];
+        hkdf_expand(self.key.expose_bytes(), &info, out.expose_mut());
+        out
+    }
+}
+
+impl fmt::Debug for IndexSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IndexSchedule(..)")
     }
 }
 

@@ -1,7 +1,13 @@
-//! Key envelopes of role `record`: one data key, kept wrapped beside the table whose records it seals.
+//! Key envelopes: one data key each, kept wrapped beside the table whose records it seals, or in a key store.
+//!
+//! Floor 5. Here are the envelopes of role `record`; those of key stores are in `envelope/store.rs`. Section "Key
+//! envelope" of the [format](crate::manual::format).
 
+mod store;
+
+pub(crate) use self::store::{EpochKey, RootKey, new_epoch, new_root, open_epoch, open_root};
 use super::{
-    OpenHandle, RecordKey, SealHandle,
+    OpenHandle, OpenOptions, RecordKey, SealHandle,
     opener::{parse_envelope, unwrap},
     sealer::NewMessage,
 };
@@ -12,9 +18,10 @@ use crate::{
         Kind, Layout,
         context::{BoundContext, EncryptionContext, Role},
         header::Header,
-        schedule::Schedule,
+        schedule::{Salt, Schedule},
     },
     limits::{BODY_START_LEN, MAX_HEADER_LEN, TAG_LEN},
+    provider::KeyProvider,
 };
 
 impl SealHandle {
@@ -35,17 +42,10 @@ impl SealHandle {
         &self,
         context: &EncryptionContext,
     ) -> Result<(RecordKey, Vec<u8>), SealError> {
-        let reference = random_reference()?;
-        let bound = BoundContext::for_envelope(context, Role::Record, reference)?;
-        let new = NewMessage::generate(&*self.provider, Kind::KeyEnvelope, &bound).await?;
-        let schedule = new.schedule(&bound);
-        let (mut envelope, start, cipher) = new.seal_header(&schedule, Layout::Compact, &bound)?;
-        envelope.reserve_exact(BODY_START_LEN + TAG_LEN);
-        envelope.extend_from_slice(&start);
-        let mut empty_chunk = [0; TAG_LEN];
-        cipher.seal_to(0, &[], &mut empty_chunk);
-        envelope.extend_from_slice(&empty_chunk);
-        Ok((RecordKey::new(&schedule.record_key(&new.salt), reference), envelope))
+        let derive = |schedule: &Schedule<'_>, salt: &_, reference| {
+            RecordKey::new(&schedule.record_key(salt), reference)
+        };
+        seal(&*self.provider, Role::Record, context, derive).await
     }
 }
 
@@ -113,17 +113,60 @@ impl OpenHandle {
         reference: Option<u64>,
         context: &EncryptionContext,
     ) -> Result<RecordKey, OpenError> {
-        let (header, body_start, tag) = parse_envelope(envelope, self.options.max_header_len)?;
-        let accept = self.options.accept_stored_context;
-        let (bound, reference) = header.bind_envelope(context, Role::Record, reference, accept)?;
-        let unwrapped = unwrap(&[&*self.provider], &header, &bound, &body_start, &self.options).await?;
-        // fmt: E-7
-        unwrapped.verify_empty_body(tag)?;
-        // fmt: E-8: the data key goes no further than this.
-        let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
-        let salt = body_start.first_chunk().expect("56 bytes begin with 24");
-        Ok(RecordKey::new(&schedule.record_key(salt), reference))
+        let derive = |schedule: &Schedule<'_>, salt: &_, reference| {
+            RecordKey::new(&schedule.record_key(salt), reference)
+        };
+        let expected = Expected { role: Role::Record, reference };
+        open(&*self.provider, &self.options, envelope, expected, context, derive).await
     }
+}
+
+/// Makes a key envelope of a fresh data key, and what `derive` makes of that key, its salt and its reference.
+async fn seal<T>(
+    provider: &dyn KeyProvider,
+    role: Role,
+    context: &EncryptionContext,
+    derive: impl FnOnce(&Schedule<'_>, &Salt, u64) -> T,
+) -> Result<(T, Vec<u8>), SealError> {
+    let reference = random_reference()?;
+    let bound = BoundContext::for_envelope(context, role, reference)?;
+    let new = NewMessage::generate(provider, Kind::KeyEnvelope, &bound).await?;
+    let schedule = new.schedule(&bound);
+    let (mut envelope, start, cipher) = new.seal_header(&schedule, Layout::Compact, &bound)?;
+    envelope.reserve_exact(BODY_START_LEN + TAG_LEN);
+    envelope.extend_from_slice(&start);
+    let mut empty_chunk = [0; TAG_LEN];
+    cipher.seal_to(0, &[], &mut empty_chunk);
+    envelope.extend_from_slice(&empty_chunk);
+    Ok((derive(&schedule, &new.salt, reference), envelope))
+}
+
+/// What an opener knows of an envelope beforehand.
+#[derive(Clone, Copy)]
+struct Expected {
+    role: Role,
+    reference: Option<u64>,
+}
+
+/// Opens a key envelope: one provider call, and what `derive` makes of its data key.
+async fn open<T>(
+    provider: &dyn KeyProvider,
+    options: &OpenOptions,
+    envelope: &[u8],
+    expected: Expected,
+    context: &EncryptionContext,
+    derive: impl FnOnce(&Schedule<'_>, &Salt, u64) -> T,
+) -> Result<T, OpenError> {
+    let (header, body_start, tag) = parse_envelope(envelope, options.max_header_len)?;
+    let accept = options.accept_stored_context;
+    let (bound, reference) = header.bind_envelope(context, expected.role, expected.reference, accept)?;
+    let unwrapped = unwrap(&[provider], &header, &bound, &body_start, options).await?;
+    // fmt: E-7
+    unwrapped.verify_empty_body(tag)?;
+    // fmt: E-8: the data key goes no further than this.
+    let schedule = Schedule::new(&unwrapped.key, header.core(), &bound);
+    let salt = body_start.first_chunk().expect("56 bytes begin with 24");
+    Ok(derive(&schedule, salt, reference))
 }
 
 /// Inventories of key envelopes.
@@ -154,7 +197,7 @@ impl Header {
 }
 
 /// 64 random bits, never zero, which would mean that there is no reference.
-fn random_reference() -> Result<u64, SealError> {
+pub(crate) fn random_reference() -> Result<u64, SealError> {
     loop {
         let mut bytes = [0; 8];
         random::fill(&mut bytes).map_err(SealError::Random)?;

@@ -49,9 +49,15 @@ impl<R: Random> Sealer<'_, R> {
     ) -> Result<(), RecordError> {
         let mut aad = RecordAad::empty();
         aad.write(self.reference, parts)?;
-        let (subkey, nonce) = self.sealing.next(self.key, self.random).map_err(RecordError::Random)?;
+        self.seal_under(plaintext, aad.as_bytes(), record).map_err(RecordError::Random)
+    }
+
+    /// The same with the associated data given.
+    #[inline]
+    pub(super) fn seal_under(&mut self, plaintext: &[u8], aad: &[u8], record: &mut [u8]) -> io::Result<()> {
+        let (subkey, nonce) = self.sealing.next(self.key, self.random)?;
         let sealed = encode_start(record, self.reference, &nonce);
-        subkey.seal_to(&nonce.second_half.to_bytes(), aad.as_bytes(), plaintext, sealed);
+        subkey.seal_to(&nonce.second_half.to_bytes(), aad, plaintext, sealed);
         self.tally.add_one();
         Ok(())
     }
