@@ -4,9 +4,23 @@
 //! asks nobody; what it promises is that writes are whole, durable and compared before they are set.
 //! Sections "Key store and subjects" of the [format](crate::manual::format) and the [page on erasure](crate::manual::erasure).
 
+mod answers;
+mod checks;
+mod memory;
+mod rows;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use async_trait::async_trait;
+
+pub use self::answers::{Burial, Buried, Found, Inserted, Lookup, Names, StoreInfo};
+pub use self::memory::{MemoryKeyStore, MemoryTransaction};
+pub use self::rows::{
+    Entry, EpochClass, EpochRow, EpochState, Hold, Joint, JointEnds, MAX_BATCH, Pseudonym, RECEIPT_LEN,
+    ResealedKey, SEALED_KEY_LEN, SubjectRow, TOMBSTONE_LEN, Tombstone,
+};
 
 use crate::error::KeyStoreError;
 
@@ -18,20 +32,39 @@ use crate::error::KeyStoreError;
 ///   with [`Unavailable`](crate::KeyStoreErrorKind::Unavailable), or whose future is dropped, may have been done or not; nothing
 ///   is ever half done, and every write may be repeated.
 /// - Every write that changes something raises the [change number](Self::change) by at least one, and it never falls.
-/// - Tombstones win: from the moment one is stored, the row of its reference is answered as [`Lookup::Erased`],
-///   whether it is removed yet or not.
-/// - Nothing is interpreted, and nothing is logged: pseudonyms are personal data to whoever can guess names.
+/// - Tombstones win: from the moment one is stored, the row of its reference is answered as [`Lookup::Erased`], counts
+///   for no version and is neither listed nor moved, whether it is removed yet or not.
+/// - A joint has *ended* when its first member (if all of them are needed) or its last one (if any is enough) is a grave.
+/// - Nothing is interpreted beyond that, and nothing is logged: pseudonyms are personal data to whoever can guess names.
 /// - Reads see every write that returned before they began, of any process.
+///
+/// # Errors
+///
+/// What stands in the way of an answer is a [`KeyStoreError`] of every call:
+///
+/// - `Misuse`: the call breaks what its own documentation asks for (a batch above [`MAX_BATCH`], a version or reference
+///   that is zero, a joint whose members do not ascend, a time beyond 2^63 seconds), or the store has no root yet and
+///   the call is none of [`root`](Self::root), [`change`](Self::change), [`create`](Self::create) and [`load`](Self::load);
+/// - `Damaged`: what is stored breaks the store's own rules, or a [`load`](Self::load) was begun and not finished;
+/// - `Foreign`, `NewerSchema`: there is something else than a key store that this release knows;
+/// - `ReadOnly`, `Full`, `Busy`: a write that was not done, nothing of it;
+/// - `Unavailable`: not reachable, or not known whether it was done;
+/// - `Forked`: the store was opened by a process of which this one is a fork.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a read does nothing. Dropping that of a write leaves it done or not done, as `Unavailable`
+/// does, and the store usable; a write that was handed to the engine goes on.
 #[async_trait]
 pub trait KeyStore: fmt::Debug + Send + Sync {
     /// What this store is, for an operator's eye and for receipts. No call, no path, no secret.
     fn describe(&self) -> StoreInfo;
 
-    /// The number of the last change.
+    /// The number of the last change; 0 for a store that was never written to.
     async fn change(&self) -> Result<u64, KeyStoreError>;
 
-    /// Gives an empty store its root envelope and its first epochs, in one step. A store that has a root already is left
-    /// as it is, and the answer is `false`.
+    /// Gives an empty store its root envelope and its first epochs (open ones, at most one of each class), in one step.
+    /// A store that has a root already is left as it is, and the answer is `false`.
     async fn create(&self, root_envelope: &[u8], epochs: &[EpochRow]) -> Result<bool, KeyStoreError>;
 
     /// The root envelope, or `None` for a store that was never [created](Self::create).
@@ -49,19 +82,23 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// All epochs, in the order in which they began.
     async fn epochs(&self) -> Result<Vec<EpochRow>, KeyStoreError>;
 
-    /// Closes the open epoch `closes` and opens `epoch`, of the same class, in one step. From then on no row is
-    /// inserted or moved under the closed one. `false` if `closes` is not the open epoch of its class (any more).
+    /// Closes the open epoch `closes` (at the moment when `epoch` was opened) and opens `epoch`, of the same class, in one
+    /// step. From then on no row is inserted or moved under the closed one. `false` if `closes` is not the open epoch of
+    /// its class (any more).
     async fn begin_epoch(&self, epoch: &EpochRow, closes: u64) -> Result<bool, KeyStoreError>;
 
-    /// Marks a closed epoch as retired: its wrapping key is to be destroyed. `false` while a row is still under it, or while it
-    /// is open. Repeated, it is `true` again.
+    /// Marks a closed epoch as retired: its wrapping key is to be destroyed. `false` while a row is still under it, also one
+    /// that has a tombstone, or while it is open. Repeated, it is `true` again.
     async fn retire_epoch(&self, epoch: u64) -> Result<bool, KeyStoreError>;
 
     /// Inserts one version of a subject's key, and the joint it belongs to if there is one.
     ///
-    /// The answer is decided in this order: the epoch is not open ([`Inserted::EpochClosed`]); the name is a grave and `names`
-    /// does not say that a new person bears it ([`Inserted::Erased`]); the version is not the one after the newest
-    /// ([`Inserted::Exists`], with the newest); the reference is taken, by a row or by a tombstone ([`Inserted::ReferenceTaken`]).
+    /// The answer is decided in this order: the epoch is not open ([`Inserted::EpochClosed`]); the name is a grave, or its joint
+    /// has ended, and `names` does not say that a new person bears it ([`Inserted::Erased`]); the version is not the one
+    /// after the newest ([`Inserted::Exists`], with the newest); the reference is taken, by a row or by a tombstone
+    /// ([`Inserted::ReferenceTaken`]). Whoever repeats an insertion that was done finds its own row in `Exists`.
+    ///
+    /// A first version that is not 1 is `Misuse`.
     async fn insert(
         &self,
         row: &SubjectRow,
@@ -69,10 +106,16 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
         names: Names,
     ) -> Result<Inserted, KeyStoreError>;
 
+    /// As [`insert`](Self::insert), for many rows without joints: an answer for each, in this order, decided as if they
+    /// came one by one. At most [`MAX_BATCH`].
+    ///
+    /// A store should make what is inserted durable all at once: that is what makes many new subjects cheap.
+    async fn insert_many(&self, rows: &[SubjectRow], names: Names) -> Result<Vec<Inserted>, KeyStoreError>;
+
     /// For each reference, in this order, its row. At most [`MAX_BATCH`].
     async fn get(&self, references: &[u64]) -> Result<Vec<Lookup>, KeyStoreError>;
 
-    /// For each pseudonym, in this order, its newest row. At most [`MAX_BATCH`].
+    /// For each pseudonym, in this order, its newest row that has no tombstone. At most [`MAX_BATCH`].
     async fn find(&self, pseudonyms: &[Pseudonym]) -> Result<Vec<Found>, KeyStoreError>;
 
     /// Every version that a subject has, oldest first, without those that have a tombstone.
@@ -82,8 +125,8 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// have a tombstone.
     async fn scan(&self, epoch: u64, after: u64, limit: usize) -> Result<Vec<SubjectRow>, KeyStoreError>;
 
-    /// Moves rows from one epoch to another, which has to be open: each that is still under `from` and has no tombstone
-    /// gets the new sealed key. Gives how many were moved, or `None` if `to` is not open.
+    /// Moves rows from one epoch to another one of its class, which has to be open: each that is still under `from` and
+    /// has no tombstone gets the new sealed key. Gives how many were moved, or `None` if `to` is not open.
     async fn reseal(&self, from: u64, to: u64, keys: &[ResealedKey]) -> Result<Option<usize>, KeyStoreError>;
 
     /// The joints that a subject belongs to, by ascending pseudonym.
@@ -95,17 +138,25 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Ends the hold of one case. `false` if there was none.
     async fn release(&self, pseudonym: &Pseudonym, case: &[u8; 32]) -> Result<bool, KeyStoreError>;
 
-    /// The holds on a subject, oldest first.
+    /// The holds on a subject, oldest first; those of one second by ascending case.
     async fn holds(&self, pseudonym: &Pseudonym) -> Result<Vec<Hold>, KeyStoreError>;
 
-    /// Appends tombstones, makes graves of their names, and so ends those keys: one step, in the order below.
+    /// Appends tombstones, makes graves of their names, and so ends those keys: one step, under the conditions of
+    /// [`Burial`], which are looked at in the order of its fields.
     async fn bury(&self, burial: &Burial) -> Result<Buried, KeyStoreError>;
 
     /// Removes the rows of these references that have a tombstone, and what the engine still keeps of their bytes (free
     /// pages, write-ahead logs), as far as the engine can. Gives how many rows were removed.
+    ///
+    /// What was removed before and still has bytes somewhere is wiped as well, also when `references` is empty.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of every call: `Busy` if the rows are removed and a reader still keeps their bytes; ask again.
     async fn remove(&self, references: &[u64]) -> Result<usize, KeyStoreError>;
 
-    /// References that have both a tombstone and a row still: what a crash left for [`remove`](Self::remove). At most `limit`.
+    /// References that have both a tombstone and a row still: what a crash left for [`remove`](Self::remove). Ascending,
+    /// at most `limit`.
     async fn unremoved(&self, limit: usize) -> Result<Vec<u64>, KeyStoreError>;
 
     /// The tombstones after the one with the number `after` (they are numbered from 1), at most `limit`.
@@ -122,22 +173,44 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     async fn receipts(&self, after: u64, limit: usize) -> Result<Vec<[u8; RECEIPT_LEN]>, KeyStoreError>;
 
     /// Begins to read everything as it is now; writes go on meanwhile and are not seen.
+    ///
+    /// While it lives, [`remove`](Self::remove) may be unable to wipe bytes: keep it as short as a backup needs.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KeyStoreError>;
 
-    /// Fills a store that has no root with what a snapshot gave, page by page and in that order. With the last page,
-    /// which has `last` set, the store has a root; what was interrupted before has none and is refused by every
-    /// other call.
-    async fn load(&self, entries: &[Entry], last: bool) -> Result<(), KeyStoreError>;
+    /// Fills a store that has no root with what a snapshot gave, page by page and in that order.
+    ///
+    /// A page that begins with the root begins anew: what an interrupted load left is thrown away. With the last page,
+    /// whose `end` is the [change number](Snapshot::change) of the snapshot, the store has a root, and a change number above
+    /// that one; until then every other call is refused as `Damaged`.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of every call: `Misuse` if the store has a root, or if the entries come in another order, name an
+    /// epoch that did not come before, or stand there twice. The page is not stored then.
+    async fn load(&self, entries: &[Entry], end: Option<u64>) -> Result<(), KeyStoreError>;
 }
 
 /// A key store whose erasures can be part of a transaction that the caller begins and ends, so that the caller's rows, the
 /// key and the tombstone go together or not at all.
+///
+/// # For implementors
+///
+/// A store in PostgreSQL takes a transaction of the caller's own pool, on a connection that sees both the caller's schema and
+/// the key store's; it locks the row of the newest tombstone (`SELECT .. FOR UPDATE`), looks at the conditions, inserts
+/// tombstones and graves and deletes the rows, all through that connection, and announces the references with `NOTIFY`, which
+/// the server delivers if and when the caller commits. SQLite cannot do it across two files: with a write-ahead log a
+/// transaction over attached databases is whole for each file and not for all of them.
 #[async_trait]
 pub trait TransactionalKeyStore: KeyStore {
     /// The engine's transaction.
     type Transaction<'t>: Send;
 
-    /// [`KeyStore::bury`] and [`KeyStore::remove`] within the caller's transaction.
+    /// [`KeyStore::bury`] and [`KeyStore::remove`] within the caller's transaction: seen by others when the caller commits,
+    /// and undone if it does not. An answer other than [`Buried::Done`] has changed nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`KeyStore::bury`]; whether what failed may be repeated in the same transaction is the engine's business.
     async fn erase_in<'t>(
         &self,
         transaction: &mut Self::Transaction<'t>,
@@ -151,269 +224,15 @@ pub trait Snapshot: Send {
     /// The change number of that moment.
     fn change(&self) -> u64;
 
-    /// The next entries, at most `limit`; empty at the end. The order: root, epochs, subjects by reference, joints, holds,
-    /// graves, tombstones, receipts.
+    /// The next entries, at most `limit`; empty at the end. The order: root, epochs in the order in which they began, subjects
+    /// by reference, joints by pseudonym, holds by pseudonym and case, graves by pseudonym, tombstones, receipts.
+    ///
+    /// # Errors
+    ///
+    /// Those of every call of the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// A page whose future was dropped comes again.
     async fn next(&mut self, limit: usize) -> Result<Vec<Entry>, KeyStoreError>;
 }
-
-/// 32 bytes that stand for a name: equal for equal names of one scope, and nothing that leads back without the root key.
-pub type Pseudonym = [u8; 32];
-
-/// What a store says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoreInfo {
-    /// The store's name, such as `"sqlite"`.
-    pub name: &'static str,
-    /// Whether what it keeps survives the process.
-    pub durable: bool,
-    /// Whether removed rows are gone from what the engine keeps (as far as the engine can tell) when
-    /// [`KeyStore::remove`] returns.
-    pub removes_bytes: bool,
-}
-
-impl StoreInfo {
-    /// Says what a store is.
-    #[must_use]
-    pub const fn new(name: &'static str, durable: bool, removes_bytes: bool) -> Self {
-        Self { name, durable, removes_bytes }
-    }
-}
-
-/// Which keys an epoch keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum EpochClass {
-    /// Those of persons and retention classes.
-    Subjects = 0,
-    /// Those of credentials such as password hashes, whose wrapping key the roles for backup and analytics do not have.
-    Credentials = 1,
-}
-
-/// How far an epoch is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum EpochState {
-    /// New rows go under it. One for each class.
-    Open = 0,
-    /// No new row; the rows under it are being moved.
-    Closed = 1,
-    /// No row; its wrapping key is to be destroyed, or is.
-    Retired = 2,
-}
-
-/// One epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpochRow {
-    /// Its reference: random, never zero.
-    pub reference: u64,
-    /// Which keys it keeps.
-    pub class: EpochClass,
-    /// How far it is.
-    pub state: EpochState,
-    /// When it was opened, in Unix seconds.
-    pub opened: u64,
-    /// When it was closed, in Unix seconds.
-    pub closed: Option<u64>,
-    /// The key envelope of role `epoch`.
-    pub envelope: Vec<u8>,
-}
-
-/// One version of one subject's key.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SubjectRow {
-    /// Its reference, which records carry: random, never zero, never used again.
-    pub reference: u64,
-    /// Stands for the name.
-    pub pseudonym: Pseudonym,
-    /// Stands for the scope.
-    pub scope: [u8; 16],
-    /// From 1, without gaps.
-    pub version: u32,
-    /// The epoch it is sealed under.
-    pub epoch: u64,
-    /// The subject's key, sealed.
-    pub sealed_key: [u8; SEALED_KEY_LEN],
-}
-
-/// A subject's key, sealed anew for another epoch.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ResealedKey {
-    /// The row.
-    pub reference: u64,
-    /// What to put in it.
-    pub sealed_key: [u8; SEALED_KEY_LEN],
-}
-
-/// Several persons who share one key, with a row of its own.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Joint {
-    /// Stands for all of them together.
-    pub pseudonym: Pseudonym,
-    /// When it is erased.
-    pub ends: JointEnds,
-    /// Stand for each of them; ascending, at least two.
-    pub members: Vec<Pseudonym>,
-}
-
-/// When a joint key is erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum JointEnds {
-    /// With the last of its members: any of them is enough to keep it.
-    WithTheLast = 0,
-    /// With the first of its members: all of them are needed to keep it.
-    WithTheFirst = 1,
-}
-
-/// Whether a name that was erased may be used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Names {
-    /// No.
-    #[default]
-    StayErased,
-    /// A new person bears it; the grave is removed.
-    MayBeNewPersons,
-}
-
-/// What became of an insertion.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Inserted {
-    /// It was done.
-    Done,
-    /// That version, or a newer one, is there: this is the newest.
-    Exists(SubjectRow),
-    /// The name is erased.
-    Erased,
-    /// The epoch is not open.
-    EpochClosed,
-    /// The reference is taken. Draw another.
-    ReferenceTaken,
-}
-
-/// What a reference leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lookup {
-    /// A row.
-    Row(SubjectRow),
-    /// A tombstone, of these Unix seconds.
-    Erased {
-        /// When, in Unix seconds.
-        since: u64,
-    },
-    /// Nothing.
-    Unknown,
-}
-
-/// What a pseudonym leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Found {
-    /// The newest row.
-    Row(SubjectRow),
-    /// A grave: whoever bore that name was erased.
-    Erased,
-    /// Nothing.
-    Unknown,
-}
-
-/// A hold: whoever is on hold is not erased.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hold {
-    /// Whom it holds.
-    pub pseudonym: Pseudonym,
-    /// Stands for the case; one subject may be on hold for several.
-    pub case: [u8; 32],
-    /// Since when, in Unix seconds.
-    pub since: u64,
-}
-
-/// A tombstone as it is stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    /// The reference it ends (what its first eight bytes say).
-    pub reference: u64,
-    /// The whole of it.
-    pub bytes: [u8; TOMBSTONE_LEN],
-}
-
-/// What [`KeyStore::bury`] is to do, and under which conditions.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Burial {
-    /// The number of the tombstone after which these come: 0 for the first. Else [`Buried::Behind`].
-    pub after: u64,
-    /// The tombstones, in order.
-    pub tombstones: Vec<Tombstone>,
-    /// Names that become graves. Every row of theirs needs a tombstone, here or before; else [`Buried::RowsChanged`].
-    pub names: Vec<Pseudonym>,
-    /// None of these may be on hold; else [`Buried::OnHold`].
-    pub unless_on_hold: Vec<Pseudonym>,
-}
-
-/// What became of a burial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Buried {
-    /// It was done.
-    Done,
-    /// Others have appended tombstones meanwhile, or `after` is past the end: this is the number of the last one.
-    Behind {
-        /// The number of the last tombstone.
-        last: u64,
-    },
-    /// A name has a row that no tombstone ends: it was rotated meanwhile.
-    RowsChanged,
-    /// Somebody is on hold.
-    OnHold,
-}
-
-/// One thing that a snapshot gives.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Entry {
-    /// The root envelope.
-    Root(Vec<u8>),
-    /// An epoch.
-    Epoch(EpochRow),
-    /// A subject's key.
-    Subject(SubjectRow),
-    /// A joint.
-    Joint(Joint),
-    /// A hold.
-    Hold(Hold),
-    /// A grave.
-    Grave(Pseudonym),
-    /// A tombstone.
-    Tombstone(Tombstone),
-    /// A receipt.
-    Receipt([u8; RECEIPT_LEN]),
-}
-
-/// Bytes of a sealed subject key.
-pub const SEALED_KEY_LEN: usize = 81;
-/// Bytes of a tombstone.
-pub const TOMBSTONE_LEN: usize = 114;
-/// Bytes of a receipt.
-pub const RECEIPT_LEN: usize = 114;
-/// The most references, pseudonyms, rows or tombstones in one call.
-pub const MAX_BATCH: usize = 65_536;
-
-/// `Debug` without what leads to a person.
-macro_rules! redacted {
-    ($($name:ident),*) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($name), "(..)"))
-            }
-        }
-    )*};
-}
-redacted!(SubjectRow, ResealedKey, Joint, Hold, Tombstone, Burial, Entry);
