@@ -3,6 +3,7 @@
 import hashlib
 import io
 
+import check_subjects
 from strict_reader import Failure, Opener, check_stanza, reader
 from vector_file import Vector
 
@@ -10,6 +11,11 @@ from vector_file import Vector
 def keys_of(vector, field="key"):
     lines = vector.all(field)
     return reader.parse_key_file("\n".join(lines).encode()) if lines else {}
+
+
+def parents_of(vector):
+    """References and child keys."""
+    return dict(map(bytes.fromhex, line.split(" ")) for line in vector.all("parent-key"))
 
 
 def outcome(run):
@@ -33,6 +39,7 @@ def open_message(vector, is_stream):
         opener = Opener.__new__(Opener)
         opener.calls = 0
         opener.members = keys_of(vector, "member")
+        opener.parents = parents_of(vector)
         made.append(opener)
         opener.__init__(
             read,
@@ -134,12 +141,20 @@ def check_key_file(vector):
     assert category != "ok" or [name.decode() for name in keys] == vector.all("key-id"), "key-id"
 
 
+def of_store(run):
+    return lambda vector: run(vector, outcome, open_envelope)
+
+
 CHECKS = {
     "message": check_message,
     "envelope": check_envelope,
     "record": check_record,
     "context": check_context,
     "key-file": check_key_file,
+    "names": of_store(check_subjects.check_names),
+    "sealed-key": of_store(check_subjects.check_sealed_key),
+    "chain": of_store(check_subjects.check_chain),
+    "store-backup": of_store(check_subjects.check_backup),
 }
 
 

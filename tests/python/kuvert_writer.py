@@ -294,3 +294,63 @@ def record(record_key, reference, nonce, plaintext, parts, first=0xF8):
 def key_line(name, key, check=None):
     right = hashlib.sha256(b"kuvert-key-v1" + name.encode() + key).digest()[:4]
     return f"kuvert-key-v1:{name}:" + base64.b64encode(key + (right if check is None else check)).decode()
+
+
+# ---- key stores (section 14) ----
+
+
+def counted(data):
+    return u32(len(data)) + data
+
+
+def pseudonym(root, scope, subject):
+    return hmac512(root.derive("pseudonym", 64), counted(scope) + counted(subject))[:32]
+
+
+def scope_tag(root, scope):
+    return hmac512(root.derive("pseudonym", 64), counted(scope))[:16]
+
+
+def request_hash(root, scope, request):
+    return hmac512(root.derive("request", 64), counted(scope) + counted(request))[:32]
+
+
+def blind_index(root, name, scope, value):
+    info = label("index") + root.salt + root.transcript + u16(len(name)) + name
+    return hmac512(hkdf_expand(root.dek, info, 64), counted(scope) + value)[:32]
+
+
+def sealed_key(k_subject, epoch, nonce, key, row, first=0xF8, aad_label="subject"):
+    """`row` is (scope tag, pseudonym, reference, version)."""
+    tag, name, reference, version = row
+    start = u8(first) + u64(epoch)
+    aad = label(aad_label) + start + tag + name + u64(reference) + u32(version)
+    return start + nonce + xaes_seal(k_subject, nonce, key, aad)
+
+
+def of_subject(key, name, reference):
+    """K_record or K_child of a subject key."""
+    return hkdf_expand(key, label(name) + u64(reference), 32)
+
+
+def chain(root, name, links, previous=bytes(32)):
+    """`links` are (reference, seconds, code, request hash); `name` is tombstone or receipt."""
+    key, out = root.derive(name, 64), []
+    for reference, seconds, code, request in links:
+        start = u64(reference) + u64(seconds) + u16(code) + request + previous
+        previous = hmac512(key, label(name) + start)[:32]
+        out.append(start + previous)
+    return out
+
+
+BACKUP_MAGIC = b"kuv-ks-1"
+
+
+def backup_entry(kind, data):
+    return u8(kind) + counted(data)
+
+
+def backup(entries, change, counts=None):
+    counts = counts or [sum(kind == wanted for kind, _ in entries) for wanted in range(1, 9)]
+    body = b"".join(backup_entry(kind, data) for kind, data in entries)
+    return BACKUP_MAGIC + body + backup_entry(0xFF, u64(change) + b"".join(map(u64, counts)))

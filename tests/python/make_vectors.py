@@ -20,6 +20,7 @@ import cases_ok
 import cases_records
 import cases_rewrap
 import cases_slots
+import cases_subjects
 import cases_texts
 import worked_example
 from check_vectors import check
@@ -36,6 +37,7 @@ MODULES = (
     cases_texts,
     cases_all_of,
     cases_rewrap,
+    cases_subjects,
 )
 MANUAL = ROOT / "src" / "manual" / "format.md"
 

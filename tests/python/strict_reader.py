@@ -7,6 +7,7 @@ cannot be (sections 3, 9 and 15 of the manual).
 import importlib.util
 import pathlib
 import sys
+from functools import partial
 
 _PATH = pathlib.Path(__file__).parents[2] / "examples" / "open_without_kuvert.py"
 _spec = importlib.util.spec_from_file_location("open_without_kuvert", _PATH)
@@ -77,9 +78,10 @@ def check_stanza(stanza, kind_of_header):
 
 
 class Opener(reader.Opener):
-    """The example's, with an all-of of AES keys (section 15) that are given as `members`, by name."""
+    """The example's, with an all-of of AES keys (section 15) that are given as `members`, by name, and with child keys
+    (section 14) that are given as `parents`, by reference."""
 
-    members = {}
+    members, parents = {}, {}
 
     def matching(self, stanzas, keys):
         alone = {id(stanza): found for stanza in stanzas for found in super(Opener, self).matching([stanza], keys)}
@@ -89,6 +91,9 @@ class Opener(reader.Opener):
                 found.append(alone[id(stanza)])
             elif stanza[0] == ALL_OF and self.is_configured(stanza[3]):
                 found.append((ALL_OF, b"", stanza[3], self.unwrap_all_of))
+            elif stanza[0] == PARENT and stanza[2] in self.parents:
+                unwrap = partial(reader.aes_key_unwrap_with_padding, self.parents[stanza[2]])
+                found.append((PARENT, b"", stanza[3], unwrap))
         return found
 
     def is_configured(self, wrap):
