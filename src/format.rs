@@ -13,7 +13,7 @@ pub(crate) mod stanza;
 pub(crate) mod store_backup;
 pub(crate) mod subject;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod tombstone;
 
 /// What a header belongs to.

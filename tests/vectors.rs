@@ -40,6 +40,9 @@ fn every_vector_gives_what_it_states() {
     let (mut faults, mut kinds) = (Vec::new(), BTreeMap::<String, (usize, usize)>::new());
     for path in discover() {
         let vector = Vector::load(&path);
+        if is_of_a_key_store(&vector) {
+            continue;
+        }
         let (vectors, ways) = kinds.entry(vector.text("kind").to_owned()).or_default();
         match run(&vector) {
             Ok(0) => faults.push(format!("{}: nothing ran", vector.name)),
@@ -106,6 +109,9 @@ fn a_false_statement_in_a_vector_is_found() {
     let mut tried = 0;
     for path in discover() {
         let vector = Vector::load(&path);
+        if is_of_a_key_store(&vector) {
+            continue;
+        }
         let expect = vector.text("expect").to_owned();
         let other = if expect == "tampered" { "truncated" } else { "tampered" };
         let mut lies = vec![vector.clone().with("expect", other).with("expect-stream", other)];
@@ -142,6 +148,12 @@ fn a_false_statement_in_a_vector_is_found() {
         }
     }
     assert!(tried > 300, "{tried}");
+}
+
+/// What is inside a key store has no public face of its own: the library's unit tests run these vectors, all of them
+/// (`front::envelope::store` and `format::store_backup`).
+fn is_of_a_key_store(vector: &Vector) -> bool {
+    matches!(vector.text("kind"), "names" | "sealed-key" | "chain" | "store-backup")
 }
 
 fn run(vector: &Vector) -> Result<usize, String> {

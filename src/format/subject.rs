@@ -7,7 +7,7 @@ mod root;
 
 use std::{fmt, io};
 
-pub(crate) use self::root::{BlindIndexKey, RootKeys};
+pub(crate) use self::root::RootKeys;
 use super::{label, record};
 use crate::{
     crypto::{kdf::hkdf_expand, random},

@@ -1,6 +1,7 @@
 //! What the tests of this floor share: headers made by hand, and recipients of every type.
 
 pub(crate) mod strategies;
+pub(crate) mod vectors;
 
 use super::{
     Kind,

@@ -37,7 +37,7 @@ impl fmt::Debug for ParentKey {
 
 #[async_trait]
 impl KeyProvider for ParentKey {
-    // fmt: K-5, Z-8
+    // fmt: K-5, Z-8, J-17
     async fn wrap_data_key(&self, key: &DataKey, _: &WrapContext) -> Result<Vec<Recipient>, ProviderError> {
         let wrap = key_wrap::wrap(self.child.expose(), key.expose_bytes());
         let params = self.reference.to_be_bytes();

@@ -3,16 +3,47 @@
 use std::sync::Arc;
 
 use kuvert::provider::{AllOf, Health, KeyProvider, MemoryProvider, ProviderInfo, WrapContext};
-use kuvert::{DataKey, ProviderError, Recipient};
+use kuvert::{DataKey, ProviderError, Recipient, RecipientType};
 
-use super::file::Vector;
+use super::file::{Vector, hex};
 
 /// The provider that a vector configures.
 #[derive(Debug)]
 pub struct Keys {
     alone: Option<MemoryProvider>,
     together: Option<AllOf>,
+    parents: Vec<Parent>,
 }
+
+/// The child key of a data subject. Its wraps are those of a key file's keys, under another type.
+#[derive(Debug)]
+struct Parent {
+    reference: [u8; 8],
+    key: MemoryProvider,
+}
+
+impl Parent {
+    fn of(line: &str) -> Self {
+        let (reference, key) = line.split_once(' ').expect("a reference and a key");
+        let key = hex(key).try_into().expect("32 bytes");
+        let key = MemoryProvider::from_keys([(PARENT, key)]).expect("one key");
+        Self { reference: hex(reference).try_into().expect("eight bytes"), key }
+    }
+
+    async fn unwrap(
+        &self,
+        recipient: &Recipient,
+        context: &WrapContext,
+    ) -> Result<Option<DataKey>, ProviderError> {
+        if recipient.recipient_type() != RecipientType::PARENT_KEY || recipient.params() != self.reference {
+            return Ok(None);
+        }
+        let as_kwp = Recipient::new(RecipientType::AES_KWP, PARENT, [], recipient.wrap());
+        self.key.unwrap_data_key(&as_kwp, context).await
+    }
+}
+
+const PARENT: &str = "parent";
 
 impl Keys {
     pub fn of(vector: &Vector) -> Self {
@@ -25,6 +56,7 @@ impl Keys {
         Self {
             alone: (!alone.is_empty()).then(|| file(&alone)),
             together: (!members.is_empty()).then(|| AllOf::new(members).expect("keys of different names")),
+            parents: vector.all("parent-key").map(Parent::of).collect(),
         }
     }
 
@@ -55,6 +87,11 @@ impl KeyProvider for Keys {
     ) -> Result<Option<DataKey>, ProviderError> {
         for provider in self.both() {
             if let Some(key) = provider.unwrap_data_key(recipient, context).await? {
+                return Ok(Some(key));
+            }
+        }
+        for parent in &self.parents {
+            if let Some(key) = parent.unwrap(recipient, context).await? {
                 return Ok(Some(key));
             }
         }

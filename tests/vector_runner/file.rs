@@ -131,7 +131,7 @@ fn utf8(bytes: Vec<u8>) -> String {
 }
 
 /// Every name of section 17. A name that is not here is a vector of a later version.
-const FIELDS: [&str; 35] = [
+const FIELDS: [&str; 59] = [
     "kuvert-vector",
     "comment",
     "kind",
@@ -167,4 +167,28 @@ const FIELDS: [&str; 35] = [
     "rewrap-key",
     "rewrap-expect",
     "rewrapped-sha256",
+    "root",
+    "epoch",
+    "scope",
+    "person",
+    "retention-class",
+    "credentials",
+    "joint",
+    "joint-member",
+    "request",
+    "index",
+    "index-value",
+    "scope-tag",
+    "pseudonym",
+    "request-hash",
+    "blind-index",
+    "key-reference",
+    "key-version",
+    "subject-key-sha256",
+    "child-key-sha256",
+    "chain",
+    "first-bad",
+    "counts",
+    "change",
+    "parent-key",
 ];
