@@ -4,6 +4,7 @@
 //! nothing else of the crate. One thread of its own serves every sleep of the [`SystemClock`], and only once
 //! somebody sleeps.
 
+pub(crate) mod ages;
 mod system;
 mod test_clock;
 #[cfg(test)]

@@ -9,12 +9,14 @@ mod message;
 mod provider;
 mod record;
 mod rewrap;
+mod subject;
 
 pub use self::key_store::{KeyStoreError, KeyStoreErrorKind};
 pub use self::message::{ContextError, OpenError, RecipientAttempt, SealError, UnavailableKeys};
 pub use self::provider::{ProviderError, ProviderErrorKind};
 pub use self::record::RecordError;
 pub use self::rewrap::RewrapError;
+pub use self::subject::SubjectError;
 
 /// What kind of failure it was: one value for each thing a caller or an operator does differently.
 ///

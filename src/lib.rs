@@ -122,12 +122,13 @@ pub mod limits;
 pub mod manual;
 pub mod observe;
 pub mod provider;
+pub mod subjects;
 
 pub use async_trait::async_trait;
 
 pub use self::error::{
     Category, ContextError, KeyStoreError, KeyStoreErrorKind, OpenError, ProviderError, ProviderErrorKind,
-    RecipientAttempt, RecordError, RewrapError, SealError, UnavailableKeys,
+    RecipientAttempt, RecordError, RewrapError, SealError, SubjectError, UnavailableKeys,
 };
 pub use self::format::{
     Kind, Layout,
@@ -142,6 +143,7 @@ pub use self::front::{
 };
 pub use self::io::Threads;
 pub use self::secret::{DataKey, Opened};
+pub use self::subjects::{Scope, Sealed, Subject, Subjects, SubjectsOptions};
 
 /// What the fuzz targets reach beside the public tree. Exists under `cargo fuzz` only.
 #[cfg(fuzzing)]

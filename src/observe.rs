@@ -1,4 +1,4 @@
-//! What happened at a key provider: one event a call, for audit, metrics and alarms.
+//! What happened at a key provider or to records: one event a call, for audit, metrics and alarms.
 //!
 //! Floor 0: plain data, and who is told. It knows no provider, and never sees a key or a value of an encryption
 //! context, so that neither can end up in a log. Section "Watching providers" of the
@@ -13,7 +13,7 @@ use std::{fmt, time::Duration};
 
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingObserver;
-use crate::error::ProviderErrorKind;
+use crate::error::{Category, ProviderErrorKind};
 
 /// Is told of every call that a provider makes, and of every change of its health.
 ///
@@ -59,17 +59,18 @@ impl<O: Observer + ?Sized> Observer for std::sync::Arc<O> {
     }
 }
 
-/// One call of a provider, or one change of its health.
+/// One call of a provider, one change of its health, or one thing done to a record or message of a data subject.
 ///
-/// It holds names only: no key bytes, no wrapped key, no value of an encryption context.
+/// It holds names of keys only: no key bytes, no wrapped key, no value of an encryption context, no name of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event<'a> {
     /// What was asked.
     pub operation: Operation,
-    /// The provider's name, such as `"key-file"`.
+    /// The provider's name, such as `"key-file"`; of records and messages, the key store's, such as `"sqlite"`.
     pub provider: &'static str,
-    /// The wrapping key's public id, where it is one and known.
+    /// The wrapping key's public id, where it is one and known; of records and messages, the key's reference in
+    /// hexadecimal digits.
     pub key_id: Option<&'a str>,
     /// Where the key is kept, where that has a name.
     pub region: Option<&'a str>,
@@ -83,6 +84,10 @@ pub struct Event<'a> {
     pub latency: Duration,
     /// What a cache had to do with it.
     pub cache: CacheState,
+    /// Of records and messages: the data subject's pseudonym in hexadecimal digits, where it is known.
+    pub subject: Option<&'a str>,
+    /// Of records and messages: what the caller [said](crate::subjects::Scope::with_purpose) that it does it for.
+    pub purpose: Option<&'a str>,
 }
 
 impl Event<'_> {
@@ -99,11 +104,13 @@ impl Event<'_> {
             attempts: 1,
             latency: Duration::ZERO,
             cache: CacheState::None,
+            subject: None,
+            purpose: None,
         }
     }
 }
 
-/// What a provider was asked to do.
+/// What was asked: of a provider, or of a data subject's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -118,6 +125,16 @@ pub enum Operation {
     /// Nothing: its health has changed. [`Outcome::Ok`] says that it works again, [`Outcome::Failed`] that it does not,
     /// and why.
     Health,
+    /// To seal a record of a data subject.
+    SealRecord,
+    /// To open one.
+    OpenRecord,
+    /// To begin a message of a data subject.
+    SealMessage,
+    /// To open one.
+    OpenMessage,
+    /// To make a new version of a data subject's key.
+    Rotate,
 }
 
 impl Operation {
@@ -130,6 +147,11 @@ impl Operation {
             Self::Unwrap => "unwrap",
             Self::Check => "check",
             Self::Health => "health",
+            Self::SealRecord => "seal-record",
+            Self::OpenRecord => "open-record",
+            Self::SealMessage => "seal-message",
+            Self::OpenMessage => "open-message",
+            Self::Rotate => "rotate",
         }
     }
 }
@@ -146,6 +168,8 @@ pub enum Outcome {
     Failed(ProviderErrorKind),
     /// Whoever had asked did not wait for the answer.
     Abandoned,
+    /// A record, a message or the key of a data subject: it failed or was refused, with an error of this category.
+    Refused(Category),
 }
 
 impl Outcome {
@@ -157,6 +181,7 @@ impl Outcome {
             Self::NotMine => "not mine",
             Self::Failed(kind) => kind.describe(),
             Self::Abandoned => "abandoned",
+            Self::Refused(category) => category.name(),
         }
     }
 }

@@ -11,7 +11,7 @@ pub mod arn;
 #[cfg(feature = "aws-kms")]
 pub mod aws_kms;
 mod budget;
-mod cached;
+pub(crate) mod cached;
 mod call_event;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -5,6 +5,7 @@
 //! The rules are in the section "Record" of the [format](crate::manual::format).
 
 pub(crate) mod epoch;
+mod local;
 mod nonces;
 mod opening;
 mod sealing;
@@ -12,6 +13,7 @@ mod shards;
 
 use std::fmt;
 
+pub(crate) use self::local::LocalCipher;
 pub(crate) use self::nonces::{Batch, Random, System, ThreadPool};
 pub(crate) use self::sealing::Sealer;
 use self::{opening::Opening, sealing::Sealing, shards::Shards};

@@ -1,8 +1,8 @@
 //! The error of sealing and opening a record.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use super::Category;
+use super::{Category, KeyStoreError, OpenError};
 
 /// Why a record could not be sealed or opened.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,42 @@ pub enum RecordError {
         /// When the erasure was recorded, where that is known.
         since: Option<SystemTime>,
     },
+    /// Nothing is sealed for this name any more: whoever bore it was erased. If a new person bears it, say so with
+    /// [`Subject::of_new_person`](crate::subjects::Subject::of_new_person).
+    #[error("erased: whoever bore this name was erased; say so if a new person bears it")]
+    NameErased,
+    /// The key is another scope's, or another data subject's, than the one that was asked.
+    #[error("the key of reference {reference:016x} is not of this scope or data subject")]
+    OtherOwner {
+        /// The key reference that the record names.
+        reference: u64,
+    },
+    /// The [`Authorizer`](crate::subjects::Authorizer) said no.
+    #[error("denied: {0}")]
+    Denied(&'static str),
+    /// What the key store keeps in the row of this key is not what was put there.
+    #[error("the key store's row of reference {reference:016x} is damaged, or was exchanged for another")]
+    KeyDamaged {
+        /// The key reference.
+        reference: u64,
+    },
+    /// The epoch's key, under which the subject's key is sealed, could not be had.
+    #[error("the key of epoch {epoch:016x} is not to be had: {source}")]
+    EpochUnavailable {
+        /// The epoch's reference.
+        epoch: u64,
+        /// Why not.
+        source: Arc<OpenError>,
+    },
+    /// The key store did not answer.
+    #[error(transparent)]
+    Store(Arc<KeyStoreError>),
+    /// It opened, and what is in it is of another type than was asked for.
+    #[error("the record is intact, but holds no {expected}")]
+    WrongType {
+        /// The type that was asked for.
+        expected: &'static str,
+    },
     /// Longer than the limit of a record; use a message.
     #[error("{what} is above the limit of {limit}")]
     LimitExceeded {
@@ -64,14 +100,18 @@ pub enum RecordError {
 impl RecordError {
     /// The category of this error.
     #[must_use]
-    pub const fn category(&self) -> Category {
+    pub fn category(&self) -> Category {
         match self {
-            Self::NotSealed { .. } => Category::Malformed,
+            Self::NotSealed { .. } | Self::WrongType { .. } => Category::Malformed,
             Self::Unsupported { .. } => Category::Unsupported,
             Self::Truncated { .. } => Category::Truncated,
-            Self::Tampered => Category::Tampered,
+            Self::Tampered | Self::KeyDamaged { .. } => Category::Tampered,
+            Self::EpochUnavailable { source, .. } => source.category(),
+            Self::Store(error) => error.category(),
             Self::KeyUnavailable { .. } => Category::KeyUnavailable,
-            Self::Erased { .. } => Category::Refused,
+            Self::Erased { .. } | Self::NameErased | Self::OtherOwner { .. } | Self::Denied(_) => {
+                Category::Refused
+            }
             Self::LimitExceeded { .. } => Category::LimitExceeded,
             Self::Usage(_) => Category::Usage,
             Self::Random(_) => Category::Io,

@@ -4,8 +4,18 @@ use super::*;
 
 #[test]
 fn every_state_has_a_word_of_its_own() {
-    let operations =
-        [Operation::Generate, Operation::Wrap, Operation::Unwrap, Operation::Check, Operation::Health];
+    let operations = [
+        Operation::Generate,
+        Operation::Wrap,
+        Operation::Unwrap,
+        Operation::Check,
+        Operation::Health,
+        Operation::SealRecord,
+        Operation::OpenRecord,
+        Operation::SealMessage,
+        Operation::OpenMessage,
+        Operation::Rotate,
+    ];
     let caches = [CacheState::None, CacheState::Hit, CacheState::Miss, CacheState::Joined, CacheState::Stale];
     let outcomes = [
         Outcome::Ok,
@@ -13,12 +23,16 @@ fn every_state_has_a_word_of_its_own() {
         Outcome::Abandoned,
         Outcome::Failed(ProviderErrorKind::Throttled),
         Outcome::Failed(ProviderErrorKind::Timeout),
+        Outcome::Refused(Category::Tampered),
     ];
-    let words =
-        [operations.map(Operation::name), caches.map(CacheState::name), outcomes.map(Outcome::describe)];
-    for words in words {
-        let distinct: std::collections::BTreeSet<_> = words.into_iter().collect();
-        assert!(distinct.len() == words.len() && !distinct.contains(""), "{words:?}");
+    let words: [Vec<&str>; 3] = [
+        operations.map(Operation::name).into(),
+        caches.map(CacheState::name).into(),
+        outcomes.map(Outcome::describe).into(),
+    ];
+    for words in &words {
+        let distinct: std::collections::BTreeSet<_> = words.iter().collect();
+        assert!(distinct.len() == words.len() && !distinct.contains(&""), "{words:?}");
     }
 }
 

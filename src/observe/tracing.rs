@@ -1,4 +1,4 @@
-//! Events of providers as `tracing` events.
+//! Events of providers and of data subjects as `tracing` events.
 //!
 //! Floor 0: one event in, one event out; it keeps nothing. Feature `tracing`; section "Watching providers" of the
 //! [operations manual](crate::manual::operations).
@@ -7,7 +7,7 @@ use super::{Event, Observer, Operation, Outcome};
 
 /// Writes every event to whatever subscribes to [`tracing`], under the target `kuvert`.
 ///
-/// Calls that end well, and recipients of somebody else, are of level DEBUG; what fails is WARN; changes of health are
+/// Calls that end well, and recipients of somebody else, are of level DEBUG; what fails or is refused is WARN; changes of health are
 /// ERROR when something stopped working and INFO when it works again. The fields are those of [`Event`], the latency in
 /// microseconds; a field that has no value is left out.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +30,8 @@ impl Observer for TracingObserver {
                     attempts = event.attempts,
                     latency_us = u64::try_from(event.latency.as_micros()).unwrap_or(u64::MAX),
                     cache = event.cache.name(),
+                    subject = event.subject,
+                    purpose = event.purpose,
                     $message
                 )
             };
@@ -37,6 +39,15 @@ impl Observer for TracingObserver {
         match (event.operation, event.outcome) {
             (Operation::Health, Outcome::Failed(_)) => tell!(ERROR, "key provider does not work"),
             (Operation::Health, _) => tell!(INFO, "key provider works again"),
+            (_, Outcome::Refused(_)) => tell!(WARN, "data subject: refused or failed"),
+            (
+                Operation::SealRecord
+                | Operation::OpenRecord
+                | Operation::SealMessage
+                | Operation::OpenMessage
+                | Operation::Rotate,
+                _,
+            ) => tell!(DEBUG, "data subject"),
             (_, Outcome::Failed(_)) => tell!(WARN, "key provider call failed"),
             _ => tell!(DEBUG, "key provider call"),
         }

@@ -7,9 +7,9 @@
 mod denials;
 mod entry;
 mod events;
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod generate;
-mod lanes;
+pub(crate) mod lanes;
 mod load;
 mod options;
 mod state;
@@ -18,7 +18,6 @@ mod stock;
 mod table;
 #[cfg(test)]
 mod tests;
-mod time;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -30,11 +29,17 @@ pub use self::stats::CacheStats;
 use self::{
     entry::{Kept, Wanted},
     state::{Processes, State},
-    time::{Time, millis_of},
 };
 use super::{GeneratedKey, Health, KeyProvider, ProviderInfo, UnwrapAnswer, UnwrapAnswers, WrapContext};
 use crate::{
-    cache_slot::Wakers, clock::Clock, error::ProviderError, format::stanza::Recipient, observe::Observer,
+    cache_slot::Wakers,
+    clock::{
+        Clock,
+        ages::{Time, millis_of},
+    },
+    error::ProviderError,
+    format::stanza::Recipient,
+    observe::Observer,
     secret::DataKey,
 };
 

@@ -10,9 +10,10 @@ use crate::{
 };
 
 /// What a shard keeps between records.
-#[derive(Default)]
 pub(super) struct Opening {
     kept: Vec<Kept>,
+    /// How many of them at most.
+    room: usize,
     /// The process that they were derived in.
     generation: u64,
     /// Records opened here so far, by which the subkey used longest ago is found.
@@ -26,7 +27,17 @@ struct Kept {
     last_record: u64,
 }
 
+impl Default for Opening {
+    fn default() -> Self {
+        Self::with_room(MAX_KEPT)
+    }
+}
+
 impl Opening {
+    pub(super) const fn with_room(room: usize) -> Self {
+        Self { kept: Vec::new(), room, generation: 0, records: 0 }
+    }
+
     /// Opens what `frame` holds. Derivations are counted in `tally`.
     pub(super) fn open(
         &mut self,
@@ -57,8 +68,8 @@ impl Opening {
     }
 
     fn keep(&mut self, new: Kept) {
-        if self.kept.len() < MAX_KEPT {
-            self.kept.reserve_exact(MAX_KEPT - self.kept.len());
+        if self.kept.len() < self.room {
+            self.kept.reserve_exact(self.room - self.kept.len());
             self.kept.push(new);
         } else if let Some(oldest) = self.kept.iter_mut().min_by_key(|kept| kept.last_record) {
             *oldest = new;
@@ -66,5 +77,5 @@ impl Opening {
     }
 }
 
-/// Subkeys that a shard keeps: about 700 bytes each.
+/// Subkeys that a shard keeps where nothing else is said: about 700 bytes each.
 const MAX_KEPT: usize = 8;

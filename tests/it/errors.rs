@@ -5,6 +5,8 @@
 
 #[path = "errors/key_files.rs"]
 mod key_files;
+#[path = "errors/subjects.rs"]
+mod subjects;
 
 use std::{collections::BTreeSet, error::Error, fs, io, path::Path, time::SystemTime};
 
@@ -212,6 +214,9 @@ fn record_rows() -> Vec<Row> {
         of("Usage", Usage, RecordError::Usage("do it otherwise"), "do it otherwise"),
         of("Random", Io, RecordError::Random(other()), "the system's random source failed: disk on fire"),
     ]
+    .into_iter()
+    .chain(subjects::record_rows())
+    .collect()
 }
 
 /// Kind, category, text, retryable.
@@ -273,6 +278,7 @@ fn every_variant_has_its_text_and_category() {
     assert_whole("error/message.rs", "SealError", &seal_rows());
     assert_whole("error/message.rs", "OpenError", &open_rows());
     assert_whole("error/record.rs", "RecordError", &record_rows());
+    assert_whole("error/subject.rs", "SubjectError", &subjects::subject_rows());
 }
 
 #[test]

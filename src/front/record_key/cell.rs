@@ -55,7 +55,7 @@ impl<'a> Cell<'a> {
         Self(Kind::Parts(parts))
     }
 
-    pub(super) fn with_parts<R>(&self, work: impl FnOnce(&[&[u8]]) -> R) -> R {
+    pub(crate) fn with_parts<R>(&self, work: impl FnOnce(&[&[u8]]) -> R) -> R {
         match &self.0 {
             // fmt: R-3
             Kind::Table { table, column, row } => {

@@ -7,12 +7,12 @@ use super::{WrapContext, entry::Wanted};
 use crate::crypto::random;
 
 /// The key of the hash, drawn once for each cache and process.
-pub(super) struct Seed([u64; 4]);
+pub(crate) struct Seed([u64; 4]);
 
 impl Seed {
     /// From the operating system's random source; where that fails, from the addresses that `std` keys its own
     /// tables with.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
 
         let mut bytes = [0; 32];
@@ -35,6 +35,14 @@ impl Seed {
             }
         }
         self.with_context(hash, wanted.context)
+    }
+
+    /// Of parts, one after the other, with their borders.
+    #[inline]
+    pub(crate) fn of_parts(&self, parts: &[&[u8]]) -> u64 {
+        let mut hash = self.start(parts.len() as u64);
+        parts.iter().for_each(|part| hash.add(part));
+        fold(hash.state ^ self.0[2], self.0[3])
     }
 
     /// Of a context alone.

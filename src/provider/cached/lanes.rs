@@ -128,7 +128,7 @@ impl Lane {
 
 /// For keys that are keyed hashes already.
 #[derive(Default)]
-pub(super) struct IsHash(u64);
+pub(crate) struct IsHash(u64);
 
 impl Hasher for IsHash {
     fn finish(&self) -> u64 {

@@ -42,7 +42,7 @@ pub(super) struct Order {
 impl Stock {
     pub(super) fn new(options: Option<StockOptions>) -> Self {
         let options = options.unwrap_or(StockOptions { max_keys: 0, ..StockOptions::default() });
-        let max_age = super::time::millis_of(options.max_age);
+        let max_age = crate::clock::ages::millis_of(options.max_age);
         Self { options, max_age, shelves: HashMap::new(), purges: 0 }
     }
 

@@ -1,4 +1,6 @@
-//! Time as the cache counts it: milliseconds from some beginning, by the clock that it was given.
+//! Time as caches count it: milliseconds from some beginning, by the clock that they were given.
+//!
+//! Floor 0. Cheap by default: a cache is asked far more often than its ages are long.
 
 use std::{
     fmt,
@@ -6,33 +8,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    clock::{Clock, SystemClock},
-    fork,
-};
+use super::{Clock, SystemClock};
+use crate::fork;
 
-pub(super) enum Time {
+/// Where a cache has its time from.
+pub(crate) enum Time {
     /// The system's cheap clock, up to ten milliseconds behind: a hit has no time to ask for more.
     Coarse,
     Given(Arc<dyn Clock>, Instant),
 }
 
 impl Time {
-    pub(super) fn by(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn by(clock: Arc<dyn Clock>) -> Self {
         let start = clock.now();
         Self::Given(clock, start)
     }
 
     /// Never 0, which stands for what is over in any case.
     #[inline]
-    pub(super) fn millis(&self) -> u64 {
+    pub(crate) fn millis(&self) -> u64 {
         match self {
             Self::Coarse => fork::coarse_millis() + 1,
             Self::Given(clock, start) => millis_of(clock.now().saturating_duration_since(*start)) + 1,
         }
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
+    /// How much longer than meant an age may look: the cheap clock can be behind.
+    pub(crate) const fn slack(&self) -> u64 {
+        match self {
+            Self::Coarse => 20,
+            Self::Given(..) => 0,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
         match self {
             Self::Coarse => &SystemClock,
             Self::Given(clock, _) => &**clock,
@@ -49,6 +58,6 @@ impl fmt::Debug for Time {
     }
 }
 
-pub(super) fn millis_of(duration: Duration) -> u64 {
+pub(crate) fn millis_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX >> 2).min(u64::MAX >> 2)
 }
