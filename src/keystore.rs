@@ -6,8 +6,12 @@
 
 mod answers;
 mod checks;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod memory;
 mod rows;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +25,9 @@ pub use self::rows::{
     Entry, EpochClass, EpochRow, EpochState, Hold, Joint, JointEnds, MAX_BATCH, Pseudonym, RECEIPT_LEN,
     ResealedKey, SEALED_KEY_LEN, SubjectRow, TOMBSTONE_LEN, Tombstone,
 };
+
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteKeyStore, SqliteOptions};
 
 use crate::error::KeyStoreError;
 

@@ -65,6 +65,7 @@
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |
 //! | `https` | | a ready client for it |
 //! | `pkcs11` | | `provider::pkcs11`: wrapping keys in hardware security modules and other PKCS#11 tokens |
+//! | `sqlite` | | `keystore::SqliteKeyStore`: the keys of data subjects in an SQLite file, on the engine that comes with it |
 //!
 //! A feature adds something and never changes what existing code does.
 //!
@@ -100,6 +101,8 @@
 
 mod cache_slot;
 mod crypto;
+#[cfg(feature = "serde")]
+mod duration_text;
 mod error;
 mod executor;
 mod fork;
@@ -111,6 +114,8 @@ mod secret;
 mod stream;
 mod sync;
 mod thread_number;
+#[cfg(feature = "sqlite")]
+mod worker;
 
 pub mod blocking;
 pub mod clock;

@@ -16,8 +16,6 @@ mod call_event;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod describe;
-#[cfg(feature = "serde")]
-pub(crate) mod duration_text;
 mod failures;
 mod guarded;
 mod key_file;
@@ -52,6 +50,9 @@ pub use self::memory::MemoryProvider;
 pub use self::observed::Observed;
 pub use self::policy::{KeyPolicy, Policy, ResidencyPreset};
 pub use self::wrap_context::WrapContext;
+
+#[cfg(feature = "serde")]
+pub(crate) use crate::duration_text;
 
 use crate::crypto::random;
 use crate::error::{ProviderError, ProviderErrorKind};
