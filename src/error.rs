@@ -4,6 +4,7 @@
 //! command-line tool. Floor 0: plain data, which knows of no format and no I/O beyond [`std::io::Error`].
 //! The table of categories is section 11 of the [format](crate::manual::format).
 
+mod anchor;
 mod key_store;
 mod message;
 mod provider;
@@ -11,6 +12,7 @@ mod record;
 mod rewrap;
 mod subject;
 
+pub use self::anchor::AnchorError;
 pub use self::key_store::{KeyStoreError, KeyStoreErrorKind};
 pub use self::message::{ContextError, OpenError, RecipientAttempt, SealError, UnavailableKeys};
 pub use self::provider::{ProviderError, ProviderErrorKind};

@@ -279,6 +279,12 @@ impl OpenHandle {
         self.options = options;
         self
     }
+
+    /// The same, whatever stored pairs are not presented.
+    pub(crate) fn accepting_stored_context(mut self) -> Self {
+        self.options.accept_stored_context = true;
+        self
+    }
 }
 
 impl fmt::Debug for OpenHandle {

@@ -132,8 +132,8 @@ pub mod subjects;
 pub use async_trait::async_trait;
 
 pub use self::error::{
-    Category, ContextError, KeyStoreError, KeyStoreErrorKind, OpenError, ProviderError, ProviderErrorKind,
-    RecipientAttempt, RecordError, RewrapError, SealError, SubjectError, UnavailableKeys,
+    AnchorError, Category, ContextError, KeyStoreError, KeyStoreErrorKind, OpenError, ProviderError,
+    ProviderErrorKind, RecipientAttempt, RecordError, RewrapError, SealError, SubjectError, UnavailableKeys,
 };
 pub use self::format::{
     Kind, Layout,

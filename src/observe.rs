@@ -135,6 +135,12 @@ pub enum Operation {
     OpenMessage,
     /// To make a new version of a data subject's key.
     Rotate,
+    /// To erase a data subject.
+    Erase,
+    /// To put a data subject on hold.
+    Hold,
+    /// To end a hold.
+    Release,
 }
 
 impl Operation {
@@ -152,6 +158,9 @@ impl Operation {
             Self::SealMessage => "seal-message",
             Self::OpenMessage => "open-message",
             Self::Rotate => "rotate",
+            Self::Erase => "erase",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 }

@@ -5,15 +5,23 @@
 //! "Key store and subjects" of the [format](crate::manual::format).
 
 mod access;
+mod anchor;
+mod backup;
 mod cache;
 mod create;
+mod epoch_roll;
 mod epochs;
+mod erasure;
 mod events;
+mod hold;
 mod key;
 mod load;
 mod many;
 mod message;
 mod options;
+mod prove;
+mod receipt;
+mod reconcile;
 mod records;
 mod scope;
 mod sealed;
@@ -21,6 +29,7 @@ mod shared;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod value;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -29,8 +38,14 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::value::Json;
 pub use self::{
     access::{AccessRequest, Authorizer, Denied},
+    anchor::{Anchor, AnchorHead, FileAnchor, MemoryAnchor},
+    backup::{BackupReport, VerifiedBackup},
     cache::KeyCacheStats,
+    epoch_roll::{KeyToDestroy, RollOptions, RollReport},
+    erasure::{ErasureReason, ErasureRequest},
     options::SubjectsOptions,
+    prove::ErasureProof,
+    receipt::{NotCovered, Receipt, ReceiptState, ReceiptsReport},
     scope::Scope,
     sealed::Sealed,
     subject::Subject,
@@ -121,6 +136,7 @@ impl Subjects {
         for (class, key) in keys {
             shared.put_epoch(class, key);
         }
+        shared.reconcile().await?;
         Ok(Self { shared })
     }
 
@@ -146,6 +162,7 @@ impl Subjects {
         let mut providers = vec![provider];
         providers.extend(options.credentials_provider.clone());
         let shared = Arc::new(Shared::new(store, root, providers, options));
+        shared.reconcile().await?;
         if !shared.options.lazy_epochs {
             shared.open_epoch(EpochClass::Subjects).await.map_err(RecordError::from)?;
         }
@@ -181,7 +198,6 @@ impl Subjects {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for erasures, which stand on it"))]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Category, KeyStoreError, OpenError, RecordError, SealError};
+use super::{AnchorError, Category, KeyStoreError, OpenError, ProviderError, RecordError, SealError};
 
 /// Why something was not done to a key store or to the keys of data subjects.
 ///
@@ -31,6 +31,48 @@ pub enum SubjectError {
     /// A message could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Somebody who would be erased is on hold for a case.
+    #[error("on hold: release every hold before the erasure, or wait for it")]
+    OnHold,
+    /// The anchor did not answer.
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+    /// The anchor is of another key store.
+    #[error("the anchor belongs to another key store: give the one of this store")]
+    OtherAnchor,
+    /// Store and anchor tell two histories: one of them is not what it was, or was used without the other.
+    #[error(
+        "the key store and its anchor contradict each other at tombstone {number}: restore the newest of both"
+    )]
+    Diverged {
+        /// The first tombstone in which they differ, from 1.
+        number: u64,
+    },
+    /// A tombstone or receipt was changed, left out, moved, or is of another store.
+    #[error("the chain of {chain} was tampered with at number {number}")]
+    ChainTampered {
+        /// `"tombstones"` or `"receipts"`.
+        chain: &'static str,
+        /// The first that does not belong, from 1.
+        number: u64,
+    },
+    /// Refused, since it would lose data or claim what is not known.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    /// A backup of a key store is not whole, or not one.
+    #[error("backup of a key store: {what}")]
+    Backup {
+        /// What is wrong.
+        what: &'static str,
+        /// What kind of fault it is.
+        category: Category,
+    },
+    /// A wrapping key could not be destroyed.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Reading or writing a backup failed.
+    #[error("reading or writing failed: {0}")]
+    Io(#[from] std::io::Error),
     /// The call was wrong in itself.
     #[error("{0}")]
     Usage(&'static str),
@@ -46,6 +88,12 @@ impl SubjectError {
             Self::Root(error) | Self::Open(error) => error.category(),
             Self::Key(error) => error.category(),
             Self::Seal(error) => error.category(),
+            Self::OnHold | Self::OtherAnchor | Self::Diverged { .. } | Self::Refused(_) => Category::Refused,
+            Self::Anchor(error) => error.category(),
+            Self::ChainTampered { .. } => Category::Tampered,
+            Self::Backup { category, .. } => *category,
+            Self::Provider(_) => Category::KeyUnavailable,
+            Self::Io(_) => Category::Io,
         }
     }
 }

@@ -65,6 +65,7 @@ impl ChainKey {
     }
 
     /// Begins to verify a chain at its first link.
+    #[cfg(test)]
     pub(crate) const fn walk(&self) -> Walk<'_> {
         self.walk_after(0, FIRST)
     }

@@ -5,7 +5,7 @@
 
 mod store;
 
-pub(crate) use self::store::{EpochKey, RootKey, new_epoch, new_root, open_epoch, open_root};
+pub(crate) use self::store::{EpochKey, new_epoch, new_root, open_epoch, open_root};
 use super::{
     OpenHandle, OpenOptions, RecordKey, SealHandle,
     opener::{parse_envelope, unwrap},

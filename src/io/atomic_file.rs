@@ -157,6 +157,11 @@ impl<D: Disk> Drop for Atomic<D> {
     }
 }
 
+/// Makes the name of a file that was just created durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    RealDisk.sync_directory(&directory_of(path))
+}
+
 pub(crate) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),

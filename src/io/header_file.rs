@@ -5,7 +5,7 @@
 //! that a crash may leave. Section 13 of the [format](crate::manual::format).
 
 pub(crate) mod disk;
-mod lock;
+pub(crate) mod lock;
 
 use std::{
     ffi::OsString,

@@ -15,6 +15,9 @@ fn every_state_has_a_word_of_its_own() {
         Operation::SealMessage,
         Operation::OpenMessage,
         Operation::Rotate,
+        Operation::Erase,
+        Operation::Hold,
+        Operation::Release,
     ];
     let caches = [CacheState::None, CacheState::Hit, CacheState::Miss, CacheState::Joined, CacheState::Stale];
     let outcomes = [

@@ -5,7 +5,9 @@
 
 use std::{fmt, io};
 
-use super::{Batch, Random, RecordCipher, System};
+#[cfg(test)]
+use super::System;
+use super::{Batch, Random, RecordCipher};
 use crate::{
     format::{
         record,
@@ -29,6 +31,7 @@ impl EpochCipher {
     }
 
     /// Seals one subject key.
+    #[cfg(test)]
     pub(crate) fn seal(&self, place: &SubjectPlace, key: &SubjectKey) -> io::Result<SealedKey> {
         self.seal_by(&mut System, place, key)
     }

@@ -185,7 +185,7 @@ impl Wanted<'_> {
 }
 
 /// What a row's sealed key is bound to.
-const fn place_of(row: &SubjectRow) -> SubjectPlace {
+pub(super) const fn place_of(row: &SubjectRow) -> SubjectPlace {
     let SubjectRow { scope, pseudonym, reference, version, .. } = *row;
     SubjectPlace { scope, pseudonym, reference, version }
 }

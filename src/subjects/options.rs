@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Authorizer;
+use super::{Anchor, Authorizer};
 use crate::{clock::Clock, front::RecordOptions, observe::Observer, provider::KeyProvider};
 
 /// Limits of a [`Subjects`](super::Subjects), and who watches it. The defaults suit a service with an embedded store.
@@ -51,6 +51,10 @@ pub struct SubjectsOptions {
     /// Loads no epoch's key at the start, but each when it is first needed: for a process that has only some of the wrapping
     /// keys, or none but the root's. Default: no, so that what is missing is told at the start.
     pub lazy_epochs: bool,
+    /// The second place for tombstones, by which a key store that was restored from an older copy is found out and brought up
+    /// to date when it is opened. Default: none, and then such a store is not told from a new one.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub anchor: Option<Arc<dyn Anchor>>,
     /// Who says whether something may be done. Default: nobody is asked.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub authorizer: Option<Arc<dyn Authorizer>>,
@@ -78,6 +82,7 @@ impl Default for SubjectsOptions {
             max_name_len: crate::limits::MAX_SUBJECT_NAME_LEN,
             records: RecordOptions::default(),
             lazy_epochs: false,
+            anchor: None,
             authorizer: None,
             observer: None,
             clock: None,
@@ -147,6 +152,13 @@ impl SubjectsOptions {
     #[must_use]
     pub const fn with_lazy_epochs(mut self, lazy: bool) -> Self {
         self.lazy_epochs = lazy;
+        self
+    }
+
+    /// Puts every tombstone in this anchor too, and compares the store with it when it is opened.
+    #[must_use]
+    pub fn with_anchor(mut self, anchor: Arc<dyn Anchor>) -> Self {
+        self.anchor = Some(anchor);
         self
     }
 

@@ -14,6 +14,7 @@ use super::{
     cache::{Cache, Processes},
     epochs::Epochs,
     key::Key,
+    tombstones::Verified,
 };
 use crate::{
     clock::{
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// How long a key is used, in milliseconds.
     max_age: u64,
     own: Processes<Own>,
+    /// How far the chains of tombstones and receipts are verified.
+    pub(crate) verified: Verified,
 }
 
 /// What a process has of its own.
@@ -63,7 +66,8 @@ impl Shared {
         let max_age = millis_of(options.max_age).saturating_sub(time.slack());
         let own = Processes::new(Own::new(&options));
         let store_name = store.describe().name;
-        Self { store, store_name, root, options, providers: RwLock::new(providers), time, max_age, own }
+        let (providers, verified) = (RwLock::new(providers), Verified::default());
+        Self { store, store_name, root, options, providers, time, max_age, own, verified }
     }
 
     /// Now, as the cache counts it.

@@ -136,6 +136,13 @@ impl<'a> Subject<'a> {
         Ok(key.version())
     }
 
+    /// What stands for a person and for the person's credentials, where this is one of the two.
+    pub(super) fn person_and_credentials(&self) -> Option<(Pseudonym, Pseudonym)> {
+        let (Name::Person(name) | Name::Credentials(name)) = &self.name else { return None };
+        let of = |name: SubjectName<'_>| self.scope.shared().root.pseudonym(self.scope.name(), &name);
+        Some((of(SubjectName::Person(name)), of(SubjectName::Credentials(name))))
+    }
+
     /// How its key is found, and made if there is none. Members of a joint get theirs first, so that the erasure of each
     /// leaves a tombstone that says so.
     pub(super) async fn maker(&self) -> Result<Maker, RecordError> {

@@ -18,9 +18,6 @@ use crate::{
     record_cipher::epoch::EpochCipher,
 };
 
-/// The keys of a root.
-pub(crate) type RootKey = RootKeys;
-
 /// The key of an epoch.
 pub(crate) struct EpochKey {
     /// The epoch's reference.
@@ -36,7 +33,7 @@ impl fmt::Debug for EpochKey {
 }
 
 /// Makes the root of a new store. A provider that wraps by public keys only is refused.
-pub(crate) async fn new_root(provider: &dyn KeyProvider) -> Result<(RootKey, Vec<u8>), SealError> {
+pub(crate) async fn new_root(provider: &dyn KeyProvider) -> Result<(RootKeys, Vec<u8>), SealError> {
     seal(provider, Role::Root, &EncryptionContext::empty(), RootKeys::new).await
 }
 
@@ -45,7 +42,7 @@ pub(crate) async fn open_root(
     provider: &dyn KeyProvider,
     envelope: &[u8],
     reference: Option<u64>,
-) -> Result<RootKey, OpenError> {
+) -> Result<RootKeys, OpenError> {
     let expected = Expected { role: Role::Root, reference };
     let context = EncryptionContext::empty();
     open(provider, &OpenOptions::default(), envelope, expected, &context, RootKeys::new).await

@@ -12,7 +12,7 @@ use std::{
 
 /// Opens and locks; `None` if the file is locked already.
 #[cfg(unix)]
-pub(super) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
     use std::os::fd::AsRawFd;
     let file = options.open(path)?;
     loop {
@@ -31,7 +31,7 @@ pub(super) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result
 
 /// Opens so that nobody else can open it before it is closed, other than to rename or remove it.
 #[cfg(windows)]
-pub(super) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
     use std::os::windows::fs::OpenOptionsExt;
     const FILE_SHARE_DELETE: u32 = 4;
     const ERROR_SHARING_VIOLATION: i32 = 32;
@@ -44,6 +44,6 @@ pub(super) fn open_exclusively(options: &OpenOptions, path: &Path) -> io::Result
 
 /// No lock is to be had here.
 #[cfg(not(any(unix, windows)))]
-pub(super) fn open_exclusively(_: &OpenOptions, _: &Path) -> io::Result<Option<File>> {
+pub(crate) fn open_exclusively(_: &OpenOptions, _: &Path) -> io::Result<Option<File>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "files cannot be locked here: rewrap into another file"))
 }

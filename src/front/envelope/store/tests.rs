@@ -29,7 +29,7 @@ fn provider(vector: &Vector) -> MemoryProvider {
     MemoryProvider::from_key_file_text(vector.text("key")).expect("a key line")
 }
 
-fn root(vector: &Vector) -> RootKey {
+fn root(vector: &Vector) -> RootKeys {
     ready(open_root(&provider(vector), &unhex(vector.text("root")), None)).expect("the root opens")
 }
 
