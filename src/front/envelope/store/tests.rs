@@ -22,7 +22,7 @@ use crate::{
 };
 
 fn ready<T>(future: impl Future<Output = T>) -> T {
-    block_on(future)
+    block_on(future).unwrap()
 }
 
 fn provider(vector: &Vector) -> MemoryProvider {
