@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Mutex;
 
 use super::report::{Clause, Fault, Judged, Report, Verdict};
-use super::{Conformance, KeyStore, kit};
+use super::{Conformance, kit};
 use crate::error::{KeyStoreError, KeyStoreErrorKind};
 
 pub(super) struct Run<'s> {
