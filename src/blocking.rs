@@ -9,12 +9,14 @@
 
 mod handles;
 mod rewrap;
+mod subjects;
 
 use std::path::Path;
 use std::sync::Arc;
 
 pub use self::handles::{OpenHandle, SealHandle};
 pub use self::rewrap::Rewrap;
+pub use self::subjects::{Scope, Subject, Subjects};
 pub use crate::executor::{NestedError, block_on};
 
 use crate::error::{OpenError, SealError};
