@@ -1,12 +1,18 @@
-use std::fs;
+//! Both anchors: what they keep, and what they refuse.
+
+use std::{fs, future::Future};
 
 use super::*;
-use crate::{error::Category, executor::block_on};
+use crate::error::Category;
 
 const STORE: u64 = 7;
 
 fn stone(number: u8) -> [u8; TOMBSTONE_LEN] {
     [number; TOMBSTONE_LEN]
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    crate::executor::block_on(future).unwrap()
 }
 
 fn file() -> (tempfile::TempDir, FileAnchor) {
