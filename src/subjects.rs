@@ -23,9 +23,11 @@ mod prove;
 mod receipt;
 mod reconcile;
 mod records;
+mod register;
 mod scope;
 mod sealed;
 mod shared;
+mod standing;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -46,8 +48,10 @@ pub use self::{
     options::SubjectsOptions,
     prove::ErasureProof,
     receipt::{NotCovered, Receipt, ReceiptState, ReceiptsReport},
+    register::RegisteredErasure,
     scope::Scope,
     sealed::Sealed,
+    standing::Standing,
     subject::Subject,
     value::{NotAValue, Plaintext, Value},
 };

@@ -89,6 +89,20 @@ pub enum ErasureReason {
     Other = 5,
 }
 
+impl ErasureReason {
+    /// The reason that a tombstone says, where it is one that this release knows.
+    pub(crate) const fn of(code: u16) -> Option<Self> {
+        match code {
+            1 => Some(Self::Request),
+            2 => Some(Self::Expiry),
+            3 => Some(Self::ConsentWithdrawn),
+            4 => Some(Self::Objection),
+            5 => Some(Self::Other),
+            _ => None,
+        }
+    }
+}
+
 impl Scope {
     /// Erases a data subject: from the moment this returns, nothing that was sealed for it opens through this process, and through
     /// others no later than the receipt's [`unusable`](Receipt::unusable).

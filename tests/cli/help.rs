@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 
-pub(crate) const COMMANDS: [&str; 11] = [
+pub(crate) const COMMANDS: [&str; 12] = [
     "keygen",
     "seal",
     "open",
@@ -12,13 +12,31 @@ pub(crate) const COMMANDS: [&str; 11] = [
     "repair",
     "doctor",
     "hsm",
+    "subjects",
     "completions",
     "man",
 ];
 
+/// What stands behind `subjects`.
+pub(crate) const SUBJECTS: [&str; 10] =
+    ["init", "status", "erase", "hold", "release", "roll", "receipts", "backup", "restore", "check-backup"];
+
+/// Every call of the help.
+fn calls() -> impl Iterator<Item = Vec<&'static str>> {
+    let of_subjects = SUBJECTS.map(|action| vec!["subjects", action, "--help"]);
+    COMMANDS.map(|command| vec![command, "--help"]).into_iter().chain(of_subjects)
+}
+
 #[test]
 fn every_command_explains_itself() {
     let sandbox = Sandbox::new();
+    for call in calls() {
+        let ran = sandbox.run(&call);
+        let text = String::from_utf8_lossy(ran.is_good()).into_owned();
+        for part in ["Usage: kuvert", "Examples:\n  kuvert ", "Exit status", "  0  "] {
+            assert!(text.contains(part), "{call:?} lacks {part:?}:\n{text}");
+        }
+    }
     for command in COMMANDS {
         let ran = sandbox.run(&[command, "--help"]);
         let text = String::from_utf8_lossy(ran.is_good()).into_owned();
@@ -48,7 +66,7 @@ fn the_program_explains_its_commands() {
 fn no_line_that_we_broke_is_broken_again() {
     // What we wrote ourselves keeps its columns on a terminal of 80.
     let sandbox = Sandbox::new();
-    for arguments in COMMANDS.map(|command| vec![command, "--help"]).into_iter().chain([vec!["--help"]]) {
+    for arguments in calls().chain([vec!["--help"]]) {
         let ran = sandbox.run(&arguments);
         let text = ran.text();
         let own = ["\nExamples:", "\nFirst steps:"].iter().find_map(|title| text.find(title)).unwrap();
@@ -73,6 +91,12 @@ fn the_usage_is_the_manual_s() {
         shown.push(words(&usage));
     }
     assert_eq!(shown.join(" "), promised);
+    // Each call behind `subjects` says of itself what `subjects` says of all of them.
+    for action in SUBJECTS {
+        let help = sandbox.run(&["subjects", action, "--help"]);
+        let usage = help.text().split_once("Usage: ").unwrap().1.split_once("\n\n").unwrap().0.to_owned();
+        assert!(promised.contains(&words(&usage)), "{action}: {usage}");
+    }
 }
 
 #[test]
@@ -92,8 +116,8 @@ fn calls_that_are_not_understood_are_usage_errors() {
 fn examples_are_calls_that_are_understood() {
     let sandbox = Sandbox::new();
     let mut seen = 0;
-    for command in COMMANDS {
-        let help = sandbox.run(&[command, "--help"]);
+    for call in calls() {
+        let help = sandbox.run(&call);
         let text = help.text().replace("\\\n     ", "");
         let examples = text.split_once("Examples:\n").unwrap().1.split_once("\n\n").unwrap().0;
         for line in examples.lines() {

@@ -37,6 +37,14 @@ mod sandbox;
 mod several_keys;
 #[cfg(unix)]
 mod signals;
+#[cfg(feature = "sqlite")]
+mod subjects;
+#[cfg(feature = "sqlite")]
+mod subjects_bad;
+#[cfg(feature = "sqlite")]
+mod subjects_killed;
+#[cfg(not(feature = "sqlite"))]
+mod subjects_missing;
 #[cfg(feature = "https")]
 #[path = "../support/mod.rs"]
 mod support;

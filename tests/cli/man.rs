@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::help::COMMANDS;
+use crate::help::{COMMANDS, SUBJECTS};
 use crate::sandbox::{Sandbox, has_part};
 
 fn page(sandbox: &Sandbox, command: &str) -> String {
@@ -112,6 +112,7 @@ fn all_pages_are_written_into_a_directory() {
     written.sort();
     let mut wanted: Vec<_> = COMMANDS.map(|command| format!("kuvert-{command}.1")).into();
     wanted.push("kuvert.1".into());
+    wanted.extend(SUBJECTS.map(|action| format!("kuvert-subjects-{action}.1")));
     wanted.sort();
     assert_eq!(written, wanted);
     assert_eq!(sandbox.read("share/man1/kuvert-seal.1"), page(&sandbox, "seal").as_bytes());

@@ -1,5 +1,7 @@
 //! What may stand on the command line, and the help that explains it.
 
+mod subjects;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -13,6 +15,12 @@ use kuvert::Threads;
 use crate::failure::Failure;
 use crate::keys::Manner;
 use crate::{help, names};
+
+pub(crate) use self::subjects::{
+    BackupArguments, CheckBackupArguments, EraseArguments, FileArguments, HoldArguments, InitArguments,
+    PeopleArguments, ReasonName, ReceiptsArguments, ReleaseArguments, RestoreArguments, RollArguments,
+    StatusArguments, StoreArguments, StoreKeyArguments, SubjectsAction, SubjectsArguments,
+};
 
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.
 #[derive(Parser)]
@@ -34,6 +42,7 @@ pub(crate) enum Command {
     Repair(RepairArguments),
     Doctor(DoctorArguments),
     Hsm(HsmArguments),
+    Subjects(SubjectsArguments),
     Completions(CompletionsArguments),
     Man(ManArguments),
 }
@@ -349,10 +358,19 @@ pub(crate) enum LayoutName {
     Detached,
 }
 
-/// An argument too many that looks like a pair of the context: told without its value, which the parser would show.
-// fmt: T-11
-pub(crate) fn stray_pair(error: &clap::Error) -> Option<Failure> {
+/// An argument too many that looks like a pair of the context, or that may be somebody's name: told without what the
+/// parser would show.
+// fmt: T-11, T-25
+pub(crate) fn stray(error: &clap::Error) -> Option<Failure> {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_about_subjects = std::env::args_os().nth(1).is_some_and(|command| command == "subjects");
+    let is_known = argument.starts_with('-') || error.kind() != clap::error::ErrorKind::UnknownArgument;
+    if is_about_subjects && !is_known {
+        return Some(
+            Failure::usage("there is one argument too many")
+                .advise("names of data subjects are lines of a file, --from FILE, or of standard input"),
+        );
+    }
     let (name, _) = argument.split_once('=').filter(|(name, _)| !name.starts_with('-'))?;
     let name = names::shown(name);
     let advice = format!("a pair of the encryption context is given with -c {name}=...");

@@ -2,8 +2,13 @@
 //!
 //! One text each, so that `kuvert COMMAND --help` and `kuvert man COMMAND` cannot say different things.
 
+mod subjects;
 mod texts;
 
+pub(crate) use subjects::{
+    SUBJECTS, SUBJECTS_BACKUP, SUBJECTS_CHECK, SUBJECTS_ERASE, SUBJECTS_HOLD, SUBJECTS_INIT,
+    SUBJECTS_RECEIPTS, SUBJECTS_RELEASE, SUBJECTS_RESTORE, SUBJECTS_ROLL, SUBJECTS_STATUS,
+};
 pub(crate) use texts::{
     COMPLETIONS, DOCTOR, HSM, INSPECT, KEYGEN, MAN, OPEN, OVERVIEW, REPAIR, REWRAP, SEAL, VERIFY,
 };

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kuvert::ProviderError;
+#[cfg(feature = "sqlite")]
+use kuvert::provider::KeyCustodian;
 use kuvert::provider::{
     AllOf, AnyOf, AnyOfOptions, CacheOptions, Cached, KeyProvider, MemoryProvider, Observed,
 };
@@ -34,6 +36,26 @@ pub(crate) use self::name::KeyName;
 use self::opens::Opens;
 use crate::failure::Failure;
 use crate::names;
+
+/// Who can destroy a key, and the id by which envelopes name it.
+#[cfg(feature = "sqlite")]
+pub(crate) struct Custody {
+    pub(crate) id: String,
+    pub(crate) custodian: Arc<dyn KeyCustodian>,
+}
+
+/// Of one key; none of a key file, which anybody may have a copy of.
+#[cfg(feature = "sqlite")]
+pub(crate) fn custody(key: &KeyName) -> Result<Option<Custody>, Failure> {
+    match key {
+        KeyName::File(_) => Ok(None),
+        KeyName::Kms(arn) => kms::custody(arn).map(Some),
+        KeyName::Hsm(key) => hsm::custody(key).map(Some),
+        KeyName::Config(_) => Err(Failure::usage(
+            "a configuration describes how keys are used, not which is destroyed: name the key itself",
+        )),
+    }
+}
 
 /// How the keys of one call go together.
 #[derive(Debug, Clone, Copy)]

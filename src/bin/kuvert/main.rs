@@ -32,7 +32,13 @@ mod rewrap;
 mod seal;
 mod side_copy;
 mod source;
+#[cfg(feature = "sqlite")]
+mod subjects;
+#[cfg(not(feature = "sqlite"))]
+#[path = "no_subjects.rs"]
+mod subjects;
 mod terminal;
+mod times;
 mod verify;
 
 use std::process::ExitCode;
@@ -44,7 +50,7 @@ use args::{Arguments, Command};
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => match args::stray_pair(&error) {
+        Err(error) => match args::stray(&error) {
             Some(failure) => return failure.end(),
             // Ends with 0 after `--help`, with 2 for a call that is not understood.
             None => error.exit(),
@@ -63,6 +69,7 @@ fn main() -> ExitCode {
         Command::Repair(arguments) => rewrap::repair(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Hsm(arguments) => hsm::run(&arguments),
+        Command::Subjects(arguments) => subjects::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

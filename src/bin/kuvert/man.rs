@@ -39,17 +39,24 @@ fn write_into(directory: &Path, command: clap::Command) -> Result<(), Failure> {
     fs::write(&path, page(command)?).map_err(|error| FileFault::failure(Doing::Write, &path, error))
 }
 
-/// The program and each of its commands, except for `help`.
+/// The program, each of its commands, and what stands behind those, except for `help`.
 fn commands() -> Vec<clap::Command> {
     let mut program = Arguments::command().disable_help_subcommand(true);
     program.build();
-    let commands: Vec<clap::Command> = program.get_subcommands().cloned().collect();
-    [program].into_iter().chain(commands).collect()
+    let mut commands = vec![program];
+    let mut next = 0;
+    while let Some(command) = commands.get(next) {
+        let inner: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+        next += 1;
+        commands.splice(next..next, inner);
+    }
+    commands
 }
 
 /// The name among [`Help`]'s texts.
 fn own_name(command: &clap::Command) -> &str {
-    if command.has_subcommands() { "" } else { command.get_name() }
+    let name = command.get_display_name().unwrap_or_default();
+    name.strip_prefix("kuvert-").unwrap_or_default()
 }
 
 /// A page, as roff.
@@ -97,7 +104,8 @@ fn sections(roff: &mut Roff, help: &Help) {
     }
     let takes_keys = help.usage.contains("-k ") || help.command.is_empty();
     let (environment, key_file) = if takes_keys { (ENVIRONMENT, KEY_FILE) } else { NOTHING };
-    listed(roff, "ENVIRONMENT", environment.iter());
+    let anchor = if help.usage.contains("--anchor") { ANCHOR } else { &[] };
+    listed(roff, "ENVIRONMENT", environment.iter().chain(anchor));
     listed(roff, "FILES", key_file.iter().chain(help.files));
     roff.control("SH", ["EXAMPLES"]);
     roff.control("EX", []);
@@ -151,6 +159,8 @@ const ENVIRONMENT: Named = &[
         "Credentials for keys in AWS KMS, as every AWS tool takes them. AWS_ENDPOINT_URL_KMS names another endpoint.",
     ),
 ];
+
+const ANCHOR: Named = &[("KUVERT_ANCHOR", "The anchor's file, for where no --anchor is given.")];
 
 const KEY_FILE: Named = &[(
     "KEY",

@@ -56,7 +56,7 @@ pub(crate) struct Output {
 enum Inner {
     // The file goes first: it removes itself while the handler of signals still knows it.
     File { file: AtomicFile, path: PathBuf, registered: Registered },
-    Stdout(Box<dyn Write>),
+    Stdout(Box<dyn Write + Send>),
 }
 
 impl Output {
@@ -71,7 +71,8 @@ impl Output {
         let name = "standard output".to_owned();
         let file =
             stdout_file().map_err(|error| FileFault::failure(Doing::Write, Path::new(&name), error))?;
-        let writer: Box<dyn Write> = if is_terminal { Box::new(TextOnly::new(file)) } else { Box::new(file) };
+        let writer: Box<dyn Write + Send> =
+            if is_terminal { Box::new(TextOnly::new(file)) } else { Box::new(file) };
         Ok(Self { inner: Inner::Stdout(writer), name })
     }
 
@@ -89,6 +90,15 @@ impl Output {
                 })
             }
             Inner::Stdout(_) => Ok(()),
+        }
+    }
+
+    /// Where the bytes are until then, if it is a file.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn temporary_path(&self) -> Option<&Path> {
+        match &self.inner {
+            Inner::File { file, .. } => Some(file.temporary_path()),
+            Inner::Stdout(_) => None,
         }
     }
 

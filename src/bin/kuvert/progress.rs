@@ -39,6 +39,26 @@ impl Progress {
         Self(Some(bar))
     }
 
+    /// A running count of keys.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn of_keys(what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        if bar.is_hidden() {
+            return Self::none();
+        }
+        bar.set_style(ProgressStyle::with_template(KEYS).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what);
+        Self(Some(bar))
+    }
+
+    /// Shows that it is so many by now.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn set(&self, count: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(count);
+        }
+    }
+
     /// Writes lines without the bar in their way.
     pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match &self.0 {
@@ -72,3 +92,5 @@ impl Progress {
 const KNOWN: &str = "{msg:9} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const UNKNOWN: &str = "{msg:9} {spinner} {bytes} {bytes_per_sec}";
 const FILES: &str = "{msg:9} [{bar:30}] {pos}/{len} files {eta}";
+#[cfg(feature = "sqlite")]
+const KEYS: &str = "{msg:9} {spinner} {pos} keys";

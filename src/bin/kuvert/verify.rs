@@ -12,10 +12,11 @@ use crate::args::VerifyArguments;
 use crate::failure::{Doing, Failure, FileFault, say};
 use crate::open::{Message, Reading};
 use crate::progress::Progress;
-use crate::{names, side_copy};
+use crate::{names, side_copy, times};
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<(), Failure> {
-    let newest = arguments.newer_than.as_deref().map(parse_age).transpose()?;
+    let newest =
+        arguments.newer_than.as_deref().map(|age| times::parse_age("--newer-than", age)).transpose()?;
     if arguments.header.is_some() && arguments.files.len() != 1 {
         return Err(Failure::usage("--header belongs to one body: name one FILE"));
     }
@@ -112,22 +113,6 @@ fn as_json(file: &Path, verified: &Result<OpenReport, Failure>) -> Value {
 }
 
 /// A whole number and its unit.
-fn parse_age(text: &str) -> Result<Duration, Failure> {
-    let seconds = |unit| match unit {
-        "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(60 * 60),
-        "d" => Some(24 * 60 * 60),
-        "w" => Some(7 * 24 * 60 * 60),
-        _ => None,
-    };
-    let (number, unit) =
-        text.split_at(text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len());
-    let age = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds(unit)?));
-    age.map(Duration::from_secs)
-        .ok_or_else(|| Failure::usage("--newer-than is a whole number and s, m, h, d or w, such as 26h"))
-}
-
 fn in_words(age: Duration) -> String {
     let hours = age.as_secs() / 3600;
     match hours {

@@ -1,8 +1,8 @@
 //! The texts, none wider than 79 characters. Each example is a call that the program understands: a test runs them.
 
-use super::Help;
+use super::{Help, subjects};
 
-pub(super) const ALL: [&Help; 12] = [
+pub(super) const ALL: [&Help; 23] = [
     &OVERVIEW,
     &KEYGEN,
     &SEAL,
@@ -13,6 +13,17 @@ pub(super) const ALL: [&Help; 12] = [
     &REPAIR,
     &DOCTOR,
     &HSM,
+    &subjects::SUBJECTS,
+    &subjects::SUBJECTS_INIT,
+    &subjects::SUBJECTS_STATUS,
+    &subjects::SUBJECTS_ERASE,
+    &subjects::SUBJECTS_HOLD,
+    &subjects::SUBJECTS_RELEASE,
+    &subjects::SUBJECTS_ROLL,
+    &subjects::SUBJECTS_RECEIPTS,
+    &subjects::SUBJECTS_BACKUP,
+    &subjects::SUBJECTS_RESTORE,
+    &subjects::SUBJECTS_CHECK,
     &COMPLETIONS,
     &MAN,
 ];

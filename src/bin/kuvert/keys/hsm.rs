@@ -133,6 +133,18 @@ pub(crate) fn connect(key: &HsmKey) -> Result<Pkcs11Provider, Failure> {
     key.unlocked(|builder| run(builder.connect()))
 }
 
+/// Whoever may destroy keys in the token of this one. Its PIN is in a file: nobody types it twice.
+#[cfg(feature = "sqlite")]
+pub(super) fn custody(key: &HsmKey) -> Result<super::Custody, Failure> {
+    let (Some(label), Some(id)) = (key.uri.object(), key.uri.id()) else {
+        return Err(Failure::usage("a key that is to be destroyed is named by object= and by id="));
+    };
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = format!("{label}/{hex}");
+    let custodian = key.builder(None)?.custodian().map_err(|error| misconfigured(&error))?;
+    Ok(super::Custody { id, custodian: Arc::new(custodian) })
+}
+
 /// What an operator should know about a key.
 pub(super) fn warnings(key: &HsmKey) -> Vec<String> {
     // That it cannot be asked is told already.

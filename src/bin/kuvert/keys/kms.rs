@@ -38,6 +38,16 @@ pub(super) fn provider(
     Ok(Arc::new(provider))
 }
 
+/// Whoever may destroy keys in the region of this one. KMS waits 30 days before it does, in which it can still be stopped.
+#[cfg(feature = "sqlite")]
+pub(super) fn custody(arn: &KeyArn) -> Result<super::Custody, Failure> {
+    let client = block_on(client_for(arn.region().to_owned()))
+        .map_err(|error| Failure::new(kuvert::Category::Io, error.to_string()))?;
+    let custodian = kuvert::provider::aws_kms::AwsKmsCustodian::new(client)
+        .map_err(|error| Failure::new(error.category(), error.to_string()))?;
+    Ok(super::Custody { id: arn.to_string(), custodian: Arc::new(custodian) })
+}
+
 /// Whether it is about who asks, and not about the key.
 pub(crate) fn is_about_credentials(error: &ProviderError) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);

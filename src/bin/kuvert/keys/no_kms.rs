@@ -26,3 +26,8 @@ pub(super) fn provider(
 pub(crate) const fn is_about_credentials(_: &ProviderError) -> bool {
     false
 }
+
+#[cfg(feature = "sqlite")]
+pub(super) fn custody(_: &KeyArn) -> Result<super::Custody, Failure> {
+    is_there().and(Err(Failure::usage("no AWS KMS")))
+}
