@@ -30,6 +30,8 @@ mod shared;
 mod standing;
 mod subject;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod tombstones;
 mod value;

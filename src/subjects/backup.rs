@@ -3,7 +3,7 @@
 //! Floor 6. A backup is a message like any other, of entries in a fixed order; what it says is checked against the root and the
 //! epochs in it before it counts as one. Section "Backup of a key store" of the [format](crate::manual::format).
 
-mod entries;
+pub(super) mod entries;
 #[cfg(test)]
 mod tests;
 

@@ -302,31 +302,47 @@ impl Shared {
         wanted: &mut BTreeMap<usize, Named>,
         answers: &mut [Option<Result<Receipt, SubjectError>>],
     ) -> Result<(), SubjectError> {
-        let mut held = Vec::new();
-        for (place, named) in wanted.iter() {
-            let mut guarded: BTreeSet<Pseudonym> =
-                named.names().chain(named.guards.iter().copied()).collect();
+        // Those who are on hold themselves first: what ends only together with them does not end.
+        for with_joints in [false, true] {
+            let ending: BTreeSet<Pseudonym> = wanted.values().flat_map(Named::names).collect();
+            let mut held = Vec::new();
+            for (place, named) in wanted.iter() {
+                let ending = with_joints.then_some(&ending);
+                if self.is_held(named, ending).await? {
+                    held.push(*place);
+                }
+            }
+            for place in held {
+                wanted.remove(&place);
+                answers[place] = Some(Err(SubjectError::OnHold));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a data subject is on hold, or somebody else whose joint key would end when all of `ending` are erased.
+    async fn is_held(
+        &self,
+        named: &Named,
+        ending: Option<&BTreeSet<Pseudonym>>,
+    ) -> Result<bool, SubjectError> {
+        let mut guarded: BTreeSet<Pseudonym> = named.names().chain(named.guards.iter().copied()).collect();
+        if let Some(ending) = ending {
             for name in named.names() {
                 for joint in self.store.joints(&name).await? {
-                    // A joint key that everybody is needed for ends with this member, and so do the data of the others.
-                    if joint.ends == JointEnds::WithTheFirst {
+                    if self.ends_now(&joint, ending).await? {
                         guarded.insert(joint.pseudonym);
                         guarded.extend(joint.members);
                     }
                 }
             }
-            for name in guarded {
-                if !self.store.holds(&name).await?.is_empty() {
-                    held.push(*place);
-                    break;
-                }
+        }
+        for name in guarded {
+            if !self.store.holds(&name).await?.is_empty() {
+                return Ok(true);
             }
         }
-        for place in held {
-            wanted.remove(&place);
-            answers[place] = Some(Err(SubjectError::OnHold));
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// Reads what there is to be ended.

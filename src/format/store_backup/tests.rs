@@ -1,3 +1,5 @@
+//! Backups from an independent writer, in pieces of every size; both directions; bytes that no writer writes.
+
 use super::*;
 use crate::format::testing::vectors::Vector;
 
@@ -15,7 +17,7 @@ fn read(backup: &[u8], piece: usize) -> Result<(usize, [u64; KINDS], u64), Backu
             }
         }
     }
-    assert!(most <= MAX_ENVELOPE_LEN + 100 + piece, "{most} bytes were held");
+    assert!(most <= piece.saturating_add(MAX_ENVELOPE_LEN + 100), "{most} bytes were held");
     decoder.finish()?;
     let (counts, change) = end.expect("the decoder says that the end was read");
     Ok((entries, counts, change))

@@ -1,3 +1,5 @@
+//! What stands for names never meets, and shows nothing.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Chains: what they say, and every way to change one.
+
 use super::*;
 
 fn link(reference: u64) -> Link {

@@ -1,3 +1,5 @@
+//! Sealed subject keys: their rows, their nonces, and the order of faults.
+
 use std::collections::HashSet;
 
 use super::*;

@@ -1,18 +1,14 @@
-//! Both anchors: what they keep, and what they refuse.
+//! Both anchors: what they keep, what a crash may tear, and what they refuse.
 
-use std::{fs, future::Future};
+use std::fs;
 
 use super::*;
-use crate::error::Category;
+use crate::{error::Category, subjects::testing::block_on};
 
 const STORE: u64 = 7;
 
 fn stone(number: u8) -> [u8; TOMBSTONE_LEN] {
     [number; TOMBSTONE_LEN]
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    crate::executor::block_on(future).unwrap()
 }
 
 fn file() -> (tempfile::TempDir, FileAnchor) {
@@ -67,7 +63,11 @@ fn a_torn_tail_is_left_out_and_written_over() {
     for cut in before.len()..whole.len() {
         let kept = 2 + (cut - before.len()) / 118;
         for tail in [Vec::new(), vec![0; whole.len() - cut], vec![0xa5; whole.len() - cut]] {
-            fs::write(anchor.path(), [&whole[..cut], &tail].concat()).unwrap();
+            let torn = [&whole[..cut], &tail].concat();
+            if torn == whole {
+                continue; // What was lost is just what stands there.
+            }
+            fs::write(anchor.path(), torn).unwrap();
             assert_eq!(all(&anchor), [1, 2, 3, 4][..kept], "cut at {cut}");
             assert!(append(&anchor, kept as u64, &[8]).unwrap());
             let mut expected = [1, 2, 3, 4][..kept].to_vec();

@@ -7,7 +7,7 @@ use crate::{
     keystore::{Entry, EpochClass, EpochRow, EpochState, Hold, Joint, JointEnds, SubjectRow, Tombstone},
 };
 
-pub(super) fn fields_of(entry: &Entry) -> Result<BackupEntry<'_>, SubjectError> {
+pub(in crate::subjects) fn fields_of(entry: &Entry) -> Result<BackupEntry<'_>, SubjectError> {
     Ok(match entry {
         Entry::Root(envelope) => BackupEntry::Root(envelope),
         Entry::Epoch(row) => BackupEntry::Epoch {

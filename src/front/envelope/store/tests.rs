@@ -1,11 +1,14 @@
 //! The vectors of key stores, from an independent writer; and envelopes of our own.
 
+use async_trait::async_trait;
+
 use super::*;
 use crate::{
     crypto::kdf::sha256,
     error::{Category, ProviderError},
     executor::block_on,
     format::{
+        stanza::{Recipient, RecipientType},
         subject::{SubjectName, SubjectPlace, check_scope},
         testing::{
             hex,
@@ -18,7 +21,7 @@ use crate::{
         MemoryProvider,
         parent_key::{ChildKeys, ParentKey, ParentKeys},
     },
-    secret::Secret,
+    secret::{DataKey, Secret},
 };
 
 fn ready<T>(future: impl Future<Output = T>) -> T {
@@ -166,7 +169,7 @@ fn chains() {
 #[derive(Debug)]
 struct Stated(u64, Secret<32>);
 
-#[crate::async_trait]
+#[async_trait]
 impl ChildKeys for Stated {
     async fn child_key(&self, reference: u64) -> Result<Option<Secret<32>>, ProviderError> {
         Ok((reference == self.0).then(|| Secret::copy_from(self.1.expose())))
@@ -240,14 +243,14 @@ fn a_provider_of_public_keys_only_is_refused() {
     #[derive(Debug)]
     struct Public;
 
-    #[crate::async_trait]
+    #[async_trait]
     impl KeyProvider for Public {
         async fn wrap_data_key(
             &self,
-            _: &crate::DataKey,
+            _: &DataKey,
             _: &crate::provider::WrapContext,
-        ) -> Result<Vec<crate::Recipient>, ProviderError> {
-            Ok(vec![crate::Recipient::new(crate::RecipientType::RSA_OAEP_SHA256, "hsm/01", [], vec![0; 256])])
+        ) -> Result<Vec<Recipient>, ProviderError> {
+            Ok(vec![Recipient::new(RecipientType::RSA_OAEP_SHA256, "hsm/01", [], vec![0; 256])])
         }
 
         async fn check(&self) -> Result<crate::provider::Health, ProviderError> {
