@@ -259,13 +259,18 @@ impl KeyProvider for Pkcs11Provider {
 
     fn describe(&self) -> ProviderInfo {
         let info = ProviderInfo::new(NAME).with_key_destruction(true);
+        let key = |of, id: &str| KeyInfo::new(of, id).with_version_of(self.shared.label.as_str());
         let Some(catalogue) = self.shared.catalogue() else {
-            let of = self.shared.wrap().recipient_type();
-            return info.with_key(KeyInfo::new(of, self.shared.key_name()));
+            // Whatever the token may turn out to have; what seals was configured.
+            let (name, seals) = (self.shared.key_name(), self.shared.is_lazy);
+            return self
+                .shared
+                .types()
+                .fold(info, |info, of| info.with_key(key(of, &name).with_sealing(seals)));
         };
         let of = catalogue.method.wrap.recipient_type();
         catalogue.versions().iter().enumerate().fold(info, |info, (place, version)| {
-            info.with_key(KeyInfo::new(of, version.name.as_str()).with_sealing(place == 0))
+            info.with_key(key(of, &version.name).with_sealing(place == 0))
         })
     }
 }
