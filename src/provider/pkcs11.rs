@@ -37,7 +37,7 @@ pub use self::failure::Pkcs11Failure;
 pub use self::health::{Pkcs11Report, Pkcs11State, TokenFacts};
 pub use self::options::{GcmIv, Pkcs11Options, Pkcs11Wrap};
 pub use self::pin::Pkcs11Pin;
-pub use self::survey::{KeyEntry, Pkcs11Surveyor, TokenEntry};
+pub use self::survey::{KeyEntry, Pkcs11Surveyor, TokenEntry, TokenSurvey, UnreadableSlot};
 pub use self::uri::{Pkcs11Uri, Pkcs11UriError, UriFault};
 
 use self::catalogue::{Catalogue, Version};

@@ -1,7 +1,7 @@
 //! What happens to a token while a service runs: it hangs, is pulled out, is locked, its PIN changes, the process forks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -211,14 +211,14 @@ staged! {
         let builder = || stage.builder(shim.path(), "ours", "kek", Some("01")).with_pin_file(&pin);
         for _ in 0..10 {
             let error = block_on(builder().connect()).unwrap().unwrap_err();
-            assert_eq!(error.kind(), Kind::AccessDenied, "{error}");
+            assert_eq!(error.kind(), Kind::Credentials, "{error}");
             assert!(!format!("{error} {error:?}").contains("11111111"));
         }
         assert_eq!(shim.count(Call::Login), 1, "of ten providers");
         // By somebody else's hand, too: the latch is the token's.
         let other = stage.builder(shim.path(), "ours", "kek", Some("01"));
         let callback = other.with_pin(|| Some(Pkcs11Pin::new("11111111")));
-        assert_eq!(block_on(callback.connect()).unwrap().unwrap_err().kind(), Kind::AccessDenied);
+        assert_eq!(block_on(callback.connect()).unwrap().unwrap_err().kind(), Kind::Credentials);
         assert_eq!(shim.count(Call::Login), 1);
         // The file is mended: the next call finds another PIN in it.
         fs::write(&pin, format!("{PIN}\n")).unwrap();
@@ -258,17 +258,60 @@ staged! {
         let builder = || stage.builder(shim.path(), "ours", "kek", Some("01"));
         let lazy = builder().with_wrap(Pkcs11Wrap::AesGcm).build().unwrap();
         for _ in 0..3 {
-            assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::AccessDenied);
+            assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::Credentials);
         }
         assert_eq!(shim.count(Call::Login), 1);
         // Somebody unlocked it, and the PIN stayed the same.
         run("softhsm2-util", ["--show-slots"]);
         shim.clear();
-        assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::AccessDenied);
+        assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::Credentials);
         block_on(lazy.retry_pin()).unwrap();
         wrap(&lazy).unwrap();
         assert_eq!(shim.count(Call::Login), 2);
         assert_ne!(PIN, SO_PIN);
+    }
+
+    fn a_forked_child_waits_for_no_lock_of_its_parent_s_threads(stage: &Stage) {
+        ours(stage);
+        let builder = || stage.builder(stage.module(), "ours", "kek", Some("01"));
+        let provider = connect(builder());
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for place in 0..5 {
+                let (provider, is_over) = (&provider, &is_over);
+                // Nearly always somebody has each of the locks.
+                scope.spawn(move || while !is_over.load(Ordering::Relaxed) {
+                    match place {
+                        0 => drop(block_on(provider.report()).unwrap()),
+                        1 => drop(connect(builder())),
+                        _ => drop(provider.describe()),
+                    }
+                });
+            }
+            let children: Vec<i32> = (0..40).map(|_| {
+                // SAFETY: the child uses its copy of memory only, and leaves by `_exit`.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    // SAFETY: kills this process if it hangs.
+                    unsafe { libc::alarm(20) };
+                    let is_told = provider.describe().provider == "pkcs11";
+                    let report = block_on(provider.report()).unwrap();
+                    let is_forked = matches!(report.last_failure, Some((Pkcs11Failure::Forked, _)));
+                    let is_refused = |error: &ProviderError| matches!(failure(error), Pkcs11Failure::Forked);
+                    let built = block_on(builder().connect()).unwrap().is_err_and(|error| is_refused(&error));
+                    let asked = block_on(provider.check()).unwrap().is_err_and(|error| is_refused(&error));
+                    let good = is_told && is_forked && built && asked && report.state == Pkcs11State::Down;
+                    // SAFETY: ends this process at once; the parent's harness must not run on here.
+                    unsafe { libc::_exit(i32::from(!good)) };
+                }
+                let mut status = 0;
+                // SAFETY: `child` is this process's own, and `status` has room for the answer.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                status
+            }).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(children.iter().all(|status| *status == 0), "{children:?}");
+        });
     }
 
     fn a_forked_child_does_not_touch_the_module(stage: &Stage) {
@@ -332,6 +375,11 @@ staged! {
         assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
         assert_eq!(shim.count(Call::Finalize), 0);
         theirs.get_session_info().unwrap();
+        // They do it themselves: then it is initialised again.
+        drop(theirs);
+        module.finalize().unwrap();
+        assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
+        assert_eq!((shim.count(Call::Finalize), shim.stale()), (1, 0));
     }
 }
 

@@ -38,6 +38,8 @@ impl Token {
         let (mut matching, others): (Vec<Self>, Vec<Self>) =
             present.into_iter().partition(|token| token.matches(uri));
         match (matching.len(), failed) {
+            // The one that cannot be read may be the one that is meant: its PIN is not for another.
+            (1, Some(fault)) if !uri.names_a_token() => Err(fault.into()),
             (1, _) => Ok(matching.remove(0)),
             (0, Some(fault)) => Err(fault.into()),
             (0, None) => Err(Pkcs11Failure::NoToken { wanted: wanted(uri), present: names(&others) }),

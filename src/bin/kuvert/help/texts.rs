@@ -314,7 +314,7 @@ check warns of keys that are extractable, readable or short. The fields of
 --json are described in the operations manual.",
     statuses: &[
         (0, "listed, made, or it works"),
-        (1, "writing failed"),
+        (1, "writing failed, or a token of several cannot be read"),
         (2, "wrong call, a malformed URI, or a key that exists"),
         (6, "module, token, PIN or key cannot be used"),
     ],
