@@ -32,6 +32,7 @@ mod memory;
     reason = "the tests' own, of which this needs part"
 )]
 mod memscan;
+mod sanitizer;
 mod shim;
 mod stage;
 mod storm;

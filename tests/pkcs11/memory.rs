@@ -101,6 +101,10 @@ fn keys<'l>(providers: &[Pkcs11Provider; 2], wraps: impl Iterator<Item = &'l str
 staged! {
     #[cfg_attr(not(target_os = "linux"), ignore = "the memory of a child is read on Linux only")]
     fn nothing_is_left_of_data_keys_and_of_the_pin(stage: &Stage) {
+        if crate::sanitizer::is_on() {
+            // It keeps freed memory, and maps more of it than can be searched.
+            return;
+        }
         run("softhsm2-util", ["--init-token", "--free", "--label", "ours", "--so-pin", SO_PIN, "--pin", LONG_PIN]);
         let module = stage.module().to_str().unwrap();
         for label in ["gcm", "kwp"] {

@@ -129,6 +129,11 @@ impl Shim {
         env::var_os("KUVERT_TEST_SHIM").unwrap().into()
     }
 
+    /// The call writes so many bytes behind the room that it was given.
+    pub(crate) fn overrun(&self, call: Call, by: u64) {
+        self.rule(call, 5, by, 0, u64::MAX);
+    }
+
     fn rule(&self, call: Call, kind: c_int, value: u64, skip: u64, times: u64) {
         let rule: extern "C" fn(usize, c_int, u64, u64, u64) = self.library.function(c"kuvert_shim_rule");
         rule(call as usize, kind, value, skip, times);
