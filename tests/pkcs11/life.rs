@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use kuvert::blocking::block_on;
-use kuvert::clock::{Clock as _, SystemClock};
+use kuvert::clock::{Clock as _, SystemClock, TestClock};
 use kuvert::provider::KeyProvider;
 use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient};
@@ -103,6 +103,33 @@ staged! {
         let start = Instant::now();
         assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
         assert!(start.elapsed() >= Duration::from_millis(400), "it was not slow");
+    }
+
+    fn a_call_that_is_taken_up_too_late_is_out_of_time_and_not_closed(stage: &Stage) {
+        ours(stage);
+        let shim = Shim::new(stage, "shim");
+        let clock = TestClock::new();
+        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
+        let deadline = Duration::from_secs(8);
+        let provider = connect(builder.with_clock(Arc::new(clock.clone())).with_deadline(deadline));
+        let recipient = wrap(&provider).unwrap();
+        shim.hang_once(Call::DecryptInit);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut first = provider.unwrap_data_key(&recipient, &WRAP_CONTEXT);
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        while shim.hung() == 0 {
+            thread::yield_now();
+        }
+        let mut second = provider.unwrap_data_key(&recipient, &WRAP_CONTEXT);
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        // A moment before the deadline, when a worker would have no time for it any more.
+        clock.advance(Duration::from_millis(7900));
+        shim.clear();
+        assert_eq!(block_on(first).unwrap().unwrap().unwrap().expose_bytes(), &KEY);
+        let error = block_on(second).unwrap().unwrap_err();
+        assert!(matches!(failure(&error), Pkcs11Failure::Deadline), "{error}");
+        assert!(error.is_retryable());
+        assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
     }
 
     fn a_dropped_call_leaves_nothing_behind(stage: &Stage) {
@@ -288,7 +315,7 @@ staged! {
                     }
                 });
             }
-            let children: Vec<i32> = (0..40).map(|_| {
+            let ended = |_| {
                 // SAFETY: the child uses its copy of memory only, and leaves by `_exit`.
                 let child = unsafe { libc::fork() };
                 if child == 0 {
@@ -306,11 +333,12 @@ staged! {
                 }
                 let mut status = 0;
                 // SAFETY: `child` is this process's own, and `status` has room for the answer.
-                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-                status
-            }).collect();
+                let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+                (waited != child || status != 0).then_some(status)
+            };
+            let first_bad = (0..40).find_map(ended);
             is_over.store(true, Ordering::Relaxed);
-            assert!(children.iter().all(|status| *status == 0), "{children:?}");
+            assert_eq!(first_bad, None, "a child hung, or was told something else");
         });
     }
 

@@ -109,8 +109,9 @@ impl Shim {
         self.rule(call, 4, 0, 0, u64::MAX);
     }
 
-    /// The variables by which another program finds the shim before SoftHSM, with these rules: call, what it does, the
+    /// The variables by which the tool finds the shim before SoftHSM, with these rules: call, what it does, the
     /// value of that, calls before it, and how often.
+    #[cfg(feature = "cli")]
     pub(crate) fn environment(
         stage: &Stage,
         rules: &[(Call, u64, u64, u64, u64)],

@@ -98,7 +98,12 @@ impl Shared {
             }
         }
         match within(&*self.clock, deadline, taken.reply).await {
-            Some(answer) => answer.unwrap_or(Err(Pkcs11Failure::Closed)),
+            Some(Some(answer)) => answer,
+            // Nobody began with it: it was taken up too late, or never will be.
+            Some(None) if !self.is_closed.load(Ordering::SeqCst) && self.clock.now() >= until => {
+                Err(Pkcs11Failure::Deadline)
+            }
+            Some(None) => Err(Pkcs11Failure::Closed),
             None if self.queue.is_stuck(self.clock.now(), patience) => Err(Pkcs11Failure::Wedged),
             None => Err(Pkcs11Failure::Deadline),
         }
