@@ -62,7 +62,8 @@ use crate::secret::DataKey;
 /// # Security
 ///
 /// The module is a library that runs in this process and sees every data key that goes through it. The token keeps its
-/// wrapping key in; whoever has the PIN can still wrap and unwrap. A key that is extractable or not sensitive, or an
+/// wrapping key in; whoever has the PIN can still wrap and unwrap. A login is the whole process's: while one provider has
+/// the token logged in, its PIN is not looked at for another one. A key that is extractable or not sensitive, or an
 /// RSA key below 3072 bits, is a warning in the [report](Self::report).
 ///
 /// # Examples

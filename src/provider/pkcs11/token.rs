@@ -48,8 +48,10 @@ impl Token {
     }
 
     pub(super) fn new(slot: Slot, info: TokenInfo) -> Self {
-        // What the standard pads with blanks; nothing else is taken off.
-        let name = format!("\"{}\" (serial {})", info.label().trim_end(), info.serial_number().trim_end());
+        // What the standard pads with blanks; nothing else is taken off. Whoever set the token up chose the label, and it is
+        // for logs and terminals.
+        let shown = |text: &str| text.trim_end().escape_debug().to_string();
+        let name = format!("\"{}\" (serial {})", shown(info.label()), shown(info.serial_number()));
         Self { slot, info, name }
     }
 
