@@ -8,6 +8,7 @@ use kuvert::provider::KeyProvider;
 use kuvert::provider::pkcs11::{GcmIv, Pkcs11Failure, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient, RecipientType};
 
+use crate::calls::{KEY, failure, unwrap, wrap};
 use crate::kryoptic;
 use crate::shim::{Call, Shim};
 use crate::stage::{PIN, Stage, connect, staged, wrap_context};
@@ -18,8 +19,6 @@ struct Scene {
     provider: Pkcs11Provider,
     recipient: Recipient,
 }
-
-const KEY: [u8; 32] = [7; 32];
 
 impl Scene {
     fn new(stage: &Stage) -> Self {
@@ -69,20 +68,6 @@ impl Scene {
         // And afterwards it works as if nothing had been.
         assert_eq!(self.unwrap().unwrap().expose_bytes(), &KEY, "0x{code:x} in {call:?}");
     }
-}
-
-fn wrap(provider: &Pkcs11Provider) -> Result<Recipient, ProviderError> {
-    let wrapped = block_on(provider.wrap_data_key(&DataKey::copy_from(&KEY), &wrap_context())).unwrap();
-    wrapped.map(|mut recipients| recipients.remove(0))
-}
-
-fn unwrap(provider: &Pkcs11Provider, recipient: &Recipient) -> Result<DataKey, ProviderError> {
-    let unwrapped = block_on(provider.unwrap_data_key(recipient, &wrap_context())).unwrap();
-    unwrapped.map(|key| key.expect("the recipient is the provider's"))
-}
-
-fn failure(error: &ProviderError) -> &Pkcs11Failure {
-    std::error::Error::source(error).unwrap().downcast_ref().unwrap()
 }
 
 staged! {

@@ -13,26 +13,11 @@ use cryptoki::types::AuthPin;
 use kuvert::blocking::block_on;
 use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11Wrap};
 use kuvert::provider::{AnyOf, KeyCustodian as _, KeyProvider, MemoryProvider};
-use kuvert::{DataKey, EncryptionContext, Kuvert, ProviderError, ProviderErrorKind as Kind, Recipient};
+use kuvert::{EncryptionContext, Kuvert, ProviderError, ProviderErrorKind as Kind};
 
+use crate::calls::{KEY, failure, unwrap, wrap};
 use crate::shim::{Call, Shim};
-use crate::stage::{PIN, Stage, connect, staged, wrap_context};
-
-const KEY: [u8; 32] = [3; 32];
-
-fn wrap(provider: &Pkcs11Provider) -> Result<Recipient, ProviderError> {
-    let wrapped = block_on(provider.wrap_data_key(&DataKey::copy_from(&KEY), &wrap_context())).unwrap();
-    wrapped.map(|mut recipients| recipients.remove(0))
-}
-
-fn unwrap(provider: &Pkcs11Provider, recipient: &Recipient) -> Result<DataKey, ProviderError> {
-    let unwrapped = block_on(provider.unwrap_data_key(recipient, &wrap_context())).unwrap();
-    unwrapped.map(|key| key.expect("the recipient is the provider's"))
-}
-
-fn failure(error: &ProviderError) -> &Pkcs11Failure {
-    std::error::Error::source(error).unwrap().downcast_ref().unwrap()
-}
+use crate::stage::{PIN, Stage, connect, staged};
 
 fn refused(connected: Result<Pkcs11Provider, ProviderError>) {
     let error = connected.unwrap_err();

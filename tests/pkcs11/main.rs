@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod calls;
 mod conformance;
 mod custody;
 #[cfg(feature = "https")]

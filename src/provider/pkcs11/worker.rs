@@ -115,7 +115,11 @@ impl Worker {
             };
             match next {
                 Next::Again | Next::LogIn => {}
-                Next::Pause(failure) => self.pause(&mut tried, job.until).map_err(|()| failure)?,
+                Next::Pause(failure) => {
+                    // If time runs out in the pause, this is why.
+                    last = Some(failure.clone());
+                    self.pause(&mut tried, job.until).map_err(|()| failure)?;
+                }
                 Next::Reset(failure) => {
                     module.note(patience.clock, &failure);
                     match module.reset(seen.connection, patience) {
