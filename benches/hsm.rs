@@ -15,7 +15,8 @@ use std::{
     pin::Pin,
     process::{Command, ExitCode, Stdio},
     ptr,
-    task::Poll,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
@@ -166,21 +167,49 @@ fn unwraps(provider: &Pkcs11Provider, recipients: &[Recipient], context: &WrapCo
 
 type Call<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
 
-/// The answers of calls that are under way at once.
-fn all<T>(mut calls: Vec<Call<'_, T>>) -> Vec<T> {
+/// The answers of calls that are under way at once. Only who was woken is polled again, as by any executor.
+fn all<T>(calls: Vec<Call<'_, T>>) -> Vec<T> {
     let mut answers = Vec::with_capacity(calls.len());
+    let woken =
+        Arc::new(Woken { numbers: Mutex::new((0..calls.len()).collect()), waiting: Mutex::default() });
+    let waker = |number| Waker::from(Arc::new(One { number, all: Arc::clone(&woken) }));
+    let mut calls: Vec<_> =
+        calls.into_iter().enumerate().map(|(number, call)| Some((call, waker(number)))).collect();
     let everything = poll_fn(|cx| {
-        calls.retain_mut(|call| match call.as_mut().poll(cx) {
-            Poll::Ready(answer) => {
+        *woken.waiting.lock().expect("nobody panics") = Some(cx.waker().clone());
+        let numbers = std::mem::take(&mut *woken.numbers.lock().expect("nobody panics"));
+        for number in numbers {
+            let Some((call, waker)) = &mut calls[number] else { continue };
+            if let Poll::Ready(answer) = call.as_mut().poll(&mut Context::from_waker(waker)) {
                 answers.push(answer);
-                false
+                calls[number] = None;
             }
-            Poll::Pending => true,
-        });
-        if calls.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        }
+        if answers.len() == calls.len() { Poll::Ready(()) } else { Poll::Pending }
     });
     block_on(everything).expect("not nested");
     answers
+}
+
+/// Who was woken since the last look, and who looks.
+struct Woken {
+    numbers: Mutex<Vec<usize>>,
+    waiting: Mutex<Option<Waker>>,
+}
+
+struct One {
+    number: usize,
+    all: Arc<Woken>,
+}
+
+impl Wake for One {
+    fn wake(self: Arc<Self>) {
+        self.all.numbers.lock().expect("nobody panics").push(self.number);
+        let waiting = self.all.waiting.lock().expect("nobody panics").take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
 }
 
 /// The module's own calls, in as many sessions as the other side has workers.
@@ -210,9 +239,6 @@ impl Bare {
 
     /// All calls, each thread an equal share of them.
     fn on_all(&self, call: &(dyn Fn(&Seat) + Sync)) {
-        if let [seat] = &self.seats[..] {
-            return (0..CALLS).for_each(|_| call(seat));
-        }
         thread::scope(|scope| {
             for seat in &self.seats {
                 scope.spawn(move || (0..CALLS / self.seats.len()).for_each(|_| call(seat)));

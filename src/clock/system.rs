@@ -6,9 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
-use std::{fmt, process, thread};
+use std::{fmt, thread};
 
 use super::{Clock, Sleep};
+use crate::fork;
 
 /// The operating system's clock.
 ///
@@ -83,7 +84,7 @@ impl Drop for Sleeper {
 type Key = (Instant, u64);
 
 struct Timer {
-    process: u32,
+    process: u64,
     table: Mutex<Table>,
     changed: Condvar,
 }
@@ -93,6 +94,8 @@ struct Table {
     sleepers: BTreeMap<Key, Waker>,
     next_number: u64,
     has_thread: bool,
+    /// When the thread looks again by itself, if it waits for a time.
+    looks_at: Option<Instant>,
 }
 
 /// The timer of a process, and after it that of a child which this process became. Threads do not survive a fork, and
@@ -112,7 +115,7 @@ static TIMERS: Generation = Generation::new();
 
 impl Timer {
     fn of_this_process() -> Arc<Self> {
-        let process = process::id();
+        let process = fork::generation();
         let mut generation = &TIMERS;
         loop {
             let timer = generation.timer.get_or_init(|| Arc::new(Self::new(process)));
@@ -123,7 +126,7 @@ impl Timer {
         }
     }
 
-    fn new(process: u32) -> Self {
+    fn new(process: u64) -> Self {
         Self { process, table: Mutex::default(), changed: Condvar::new() }
     }
 
@@ -143,11 +146,13 @@ impl Timer {
             table.has_thread = true;
         }
         let previous = table.sleepers.insert(key, waker.clone());
-        let is_first = table.sleepers.first_key_value().is_some_and(|(first, _)| *first == key);
+        // Most sleeps are limits of calls that end long before: whoever comes and goes while the thread waits for
+        // something earlier costs it nothing.
+        let would_be_late = table.looks_at.is_none_or(|time| key.0 < time);
         drop(table);
         // Dropping a waker runs somebody else's code, and so does not happen under the lock.
         drop(previous);
-        if is_first {
+        if would_be_late {
             self.changed.notify_one();
         }
         Ok(())
@@ -155,7 +160,7 @@ impl Timer {
 
     fn unregister(&self, key: Key) {
         // In a forked child, the lock of the parent's table may be held by a thread that does not exist here.
-        if self.process == process::id() {
+        if self.process == fork::generation() {
             let waker = lock(&self.table).sleepers.remove(&key);
             drop(waker);
         }
@@ -166,7 +171,8 @@ impl Timer {
         let mut table = lock(&self.table);
         loop {
             let now = Instant::now();
-            match table.sleepers.first_key_value().map(|((until, _), _)| *until) {
+            table.looks_at = table.sleepers.first_key_value().map(|((until, _), _)| *until);
+            match table.looks_at {
                 None => table = self.changed.wait(table).unwrap_or_else(PoisonError::into_inner),
                 Some(until) if until > now => {
                     let waited = self.changed.wait_timeout(table, until - now);

@@ -77,17 +77,11 @@ fn section_of(fields: &mut Fields<'_>) -> Option<ProviderConfig> {
         #[cfg(feature = "aws-kms")]
         "aws-kms" => fields.rest().map(ProviderConfig::AwsKms),
         #[cfg(not(feature = "aws-kms"))]
-        "aws-kms" => {
-            let what = "keys in AWS KMS need a build of kuvert with its feature `aws-kms` (or `https`)";
-            fields.refuse("type", what)
-        }
+        "aws-kms" => fields.refuse("type", NO_KMS),
         #[cfg(feature = "pkcs11")]
         "pkcs11" => fields.rest().map(ProviderConfig::Pkcs11),
         #[cfg(not(feature = "pkcs11"))]
-        "pkcs11" => {
-            let what = "keys in PKCS#11 tokens need a build of kuvert with its feature `pkcs11`";
-            fields.refuse("type", what)
-        }
+        "pkcs11" => fields.refuse("type", NO_PKCS11),
         "any-of" => {
             let (members, options) = (fields.required("members", MEMBERS), fields.rest());
             Some(ProviderConfig::AnyOf { members: members?, options: options? })
@@ -245,6 +239,10 @@ pub(super) const MAX_PROVIDERS: usize = 256;
 const KINDS: &str =
     "\"key-file\", \"aws-kms\", \"pkcs11\", \"any-of\", \"all-of\", \"guarded\", \"cached\" and \"policy\"";
 const FILES: &str = "list the key files, such as paths = [\"backup.key\"]";
+#[cfg(not(feature = "aws-kms"))]
+const NO_KMS: &str = "keys in AWS KMS need a build of kuvert with its feature `aws-kms` (or `https`)";
+#[cfg(not(feature = "pkcs11"))]
+const NO_PKCS11: &str = "keys in PKCS#11 tokens need a build of kuvert with its feature `pkcs11`";
 const MEMBERS: &str = "list the names of other providers, such as members = [\"frankfurt\", \"paris\"]";
 const INNER: &str = "name the provider inside, such as provider = \"frankfurt\"";
 /// Characters: the names of all options of a struct have room in it.

@@ -16,8 +16,8 @@ pub enum ProviderErrorKind {
     PendingDeletion,
     /// The caller has no right to use the wrapping key.
     AccessDenied,
-    /// Whoever asks could not show who it is: no credentials, expired ones, a signature or a clock that is wrong. This says
-    /// nothing about the wrapping key, nor about the right to it.
+    /// Whoever asks could not show who it is: no credentials, expired ones, a signature or a clock that is wrong, a PIN that
+    /// a token refused or that is locked. This says nothing about the wrapping key, nor about the right to it.
     Credentials,
     /// The wrapped key was refused: damaged, of another key, of another context, or of a wrong length.
     Rejected,

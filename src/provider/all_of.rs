@@ -92,7 +92,11 @@ impl AllOf {
         let keys: Vec<_> = self.members.iter().map(|member| member.describe().keys).collect();
         let mut holders = Vec::with_capacity(shares.len());
         for share in shares {
-            let holds = |keys: &Vec<KeyInfo>| keys.iter().any(|key| key.names(share));
+            // Who has the very key goes before who may have another version of one.
+            let is_known = keys.iter().flatten().any(|key| key.is(share));
+            let holds = |keys: &Vec<KeyInfo>| {
+                keys.iter().any(|key| if is_known { key.is(share) } else { key.names(share) })
+            };
             let holder = keys.iter().position(holds)?;
             // Keys may be added to a member at any time: a second holder, or one of two shares, is no match.
             if keys[holder + 1..].iter().any(holds) || holders.contains(&holder) {

@@ -37,7 +37,11 @@ impl<'o> CallEvent<'o> {
     ) -> Self {
         let info = inner.describe();
         let key = match recipient {
-            Some(recipient) => info.keys.into_iter().find(|key| key.names(recipient)),
+            Some(recipient) => info.keys.into_iter().find(|key| key.names(recipient)).map(|key| {
+                // One version stands for the others.
+                let id = if key.version_of.is_some() { recipient.id_lossy() } else { key.id };
+                KeyInfo { id, ..key }
+            }),
             None => the_only_one(info.keys.into_iter().filter(|key| key.seals)),
         };
         let key = key.map(|KeyInfo { id, region, .. }| (id, region)).filter(|(id, _)| !id.is_empty());

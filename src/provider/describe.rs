@@ -72,13 +72,23 @@ pub struct KeyInfo {
     pub seals: bool,
     /// The parameters of the recipients that are sealed to it, for a pending recipient to carry. Empty for most types.
     pub params: Vec<u8>,
+    /// The label of which the key is one version, where the provider has versions that it need not know yet: their ids
+    /// are the label, a slash and lower-case hexadecimal digits.
+    pub version_of: Option<String>,
 }
 
 impl KeyInfo {
     /// A key that seals and opens, in no named region.
     #[must_use]
     pub fn new(recipient_type: RecipientType, id: impl Into<String>) -> Self {
-        Self { recipient_type, id: id.into(), region: None, seals: true, params: Vec::new() }
+        Self {
+            recipient_type,
+            id: id.into(),
+            region: None,
+            seals: true,
+            params: Vec::new(),
+            version_of: None,
+        }
     }
 
     /// Names the region.
@@ -95,8 +105,22 @@ impl KeyInfo {
         self
     }
 
-    /// Whether a recipient names this key, by its type and id, or another region's copy of it.
+    /// Says that the provider is to be asked about other versions of the same label, too.
+    #[must_use]
+    pub fn with_version_of(mut self, label: impl Into<String>) -> Self {
+        self.version_of = Some(label.into());
+        self
+    }
+
+    /// Whether a recipient names this key, by its type and id, or another region's copy of it, or perhaps another version
+    /// of it: the provider is asked.
     pub(super) fn names(&self, recipient: &Recipient) -> bool {
+        let label = self.version_of.as_deref().filter(|_| self.recipient_type == recipient.recipient_type());
+        self.is(recipient) || label.is_some_and(|label| is_version(label, recipient.id()))
+    }
+
+    /// Whether a recipient names this very key, or another region's copy of it.
+    pub(super) fn is(&self, recipient: &Recipient) -> bool {
         is_one_key((self.recipient_type, self.id.as_bytes()), (recipient.recipient_type(), recipient.id()))
     }
 
@@ -112,6 +136,14 @@ impl KeyInfo {
 /// what the other has wrapped.
 pub(super) fn is_one_key(one: (RecipientType, &[u8]), other: (RecipientType, &[u8])) -> bool {
     one.0 == other.0 && (one.1 == other.1 || is_aws(one.0) && are_replicas(one.1, other.1))
+}
+
+/// Whether this is the id of some version of the label.
+// fmt: Z-14
+fn is_version(label: &str, id: &[u8]) -> bool {
+    let digits = id.strip_prefix(label.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    digits.is_some_and(|digits| digits.len() % 2 == 0 && digits.iter().all(is_digit))
 }
 
 pub(super) const fn is_aws(recipient_type: RecipientType) -> bool {
@@ -188,5 +220,30 @@ mod tests {
         let ids = ["eu-central-1", "eu-west-1"].map(|region| arn(region, "111122223333", single));
         let [one, other] = ids.each_ref().map(|id| (RecipientType::AWS_KMS, id.as_bytes()));
         assert!(is_one_key(one, one) && !is_one_key(one, other));
+    }
+
+    #[test]
+    fn a_version_names_the_others_of_its_label_and_type_and_nothing_else() {
+        let key = KeyInfo::new(RecipientType::HSM_AES_GCM, "a/kek/01");
+        let recipient = |of, id: &str| Recipient::new(of, id, [], [1; 60]);
+        let other = recipient(RecipientType::HSM_AES_GCM, "a/kek/0aff");
+        assert!(!key.names(&other));
+        let key = key.with_version_of("a/kek");
+        assert!(key.names(&other) && !key.is(&other));
+        assert!(key.names(&recipient(RecipientType::HSM_AES_GCM, "a/kek/")));
+        for id in [
+            "a/kek",
+            "a/kek/1",
+            "a/kek/0A",
+            "a/kek/01/",
+            "a/kek/01/02",
+            "a/kek0/01",
+            "kek/01",
+            "b/kek/01",
+            "",
+        ] {
+            assert!(!key.names(&recipient(RecipientType::HSM_AES_GCM, id)), "{id}");
+        }
+        assert!(!key.names(&recipient(RecipientType::AES_KWP, "a/kek/02")));
     }
 }

@@ -37,7 +37,7 @@ pub use self::failure::Pkcs11Failure;
 pub use self::health::{Pkcs11Report, Pkcs11State, TokenFacts};
 pub use self::options::{GcmIv, Pkcs11Options, Pkcs11Wrap};
 pub use self::pin::Pkcs11Pin;
-pub use self::survey::{KeyEntry, Pkcs11Surveyor, TokenEntry};
+pub use self::survey::{KeyEntry, Pkcs11Surveyor, TokenEntry, TokenSurvey, UnreadableSlot};
 pub use self::uri::{Pkcs11Uri, Pkcs11UriError, UriFault};
 
 use self::catalogue::{Catalogue, Version};
@@ -62,7 +62,8 @@ use crate::secret::DataKey;
 /// # Security
 ///
 /// The module is a library that runs in this process and sees every data key that goes through it. The token keeps its
-/// wrapping key in; whoever has the PIN can still wrap and unwrap. A key that is extractable or not sensitive, or an
+/// wrapping key in; whoever has the PIN can still wrap and unwrap. A login is the whole process's: while one provider has
+/// the token logged in, its PIN is not looked at for another one. A key that is extractable or not sensitive, or an
 /// RSA key below 3072 bits, is a warning in the [report](Self::report).
 ///
 /// # Examples
@@ -259,13 +260,18 @@ impl KeyProvider for Pkcs11Provider {
 
     fn describe(&self) -> ProviderInfo {
         let info = ProviderInfo::new(NAME).with_key_destruction(true);
+        let key = |of, id: &str| KeyInfo::new(of, id).with_version_of(self.shared.label.as_str());
         let Some(catalogue) = self.shared.catalogue() else {
-            let of = self.shared.wrap().recipient_type();
-            return info.with_key(KeyInfo::new(of, self.shared.key_name()));
+            // Whatever the token may turn out to have; what seals was configured.
+            let (name, seals) = (self.shared.key_name(), self.shared.is_lazy);
+            return self
+                .shared
+                .types()
+                .fold(info, |info, of| info.with_key(key(of, &name).with_sealing(seals)));
         };
         let of = catalogue.method.wrap.recipient_type();
         catalogue.versions().iter().enumerate().fold(info, |info, (place, version)| {
-            info.with_key(KeyInfo::new(of, version.name.as_str()).with_sealing(place == 0))
+            info.with_key(key(of, &version.name).with_sealing(place == 0))
         })
     }
 }

@@ -84,6 +84,19 @@ fn option_structs() -> BTreeMap<&'static str, fn()> {
         options.role = AwsKmsRole::SealOnly;
         keeps(&options);
     });
+    #[cfg(feature = "pkcs11")]
+    checks.insert("Pkcs11Options", || {
+        use kuvert::provider::pkcs11::{GcmIv, Pkcs11Options, Pkcs11Wrap};
+        let mut options = Pkcs11Options::default();
+        options.uri = "pkcs11:object=kek".to_owned();
+        options.pin_file = Some("pin".into());
+        (options.wrap, options.iv) = (Some(Pkcs11Wrap::RsaOaepSha1), GcmIv::Appended16);
+        (options.mechanism, options.init_args) = (Some(0x210a), Some("of the vendor".to_owned()));
+        (options.verify_wraps, options.token_randomness) = (false, true);
+        (options.workers, options.queue) = (1, 7);
+        (options.deadline, options.quiesce) = (Duration::from_millis(1500), Duration::ZERO);
+        keeps(&options);
+    });
     checks
 }
 
@@ -124,6 +137,9 @@ fn no_option_struct_is_forgotten() {
     let mut named: BTreeSet<&str> = texts.iter().flat_map(|text| named_as_options(text)).collect();
     if cfg!(not(feature = "aws-kms")) {
         named.remove("AwsKmsOptions");
+    }
+    if cfg!(not(feature = "pkcs11")) {
+        named.remove("Pkcs11Options");
     }
     assert_eq!(named, option_structs().keys().copied().collect());
     assert_eq!(named_as_options("pub struct NewOptions {\n}\npub struct Policy {\n"), ["NewOptions"]);
@@ -187,6 +203,12 @@ fn the_page_tells_every_key_and_its_default() {
     {
         let options = kuvert::provider::aws_kms::AwsKmsOptions::default();
         assert_eq!(documented(&page, "### `aws-kms`"), coded(&options));
+    }
+    #[cfg(feature = "pkcs11")]
+    {
+        let mut coded = coded(&kuvert::provider::pkcs11::Pkcs11Options::default());
+        coded.retain(|key, _| key != "uri" && key != "wrap");
+        assert_eq!(documented(&page, "### `pkcs11`"), coded);
     }
     assert_eq!(documented(&page, "[`SealOptions`]"), coded(&SealOptions::default()));
     assert_eq!(documented(&page, "[`OpenOptions`]"), coded(&OpenOptions::default()));

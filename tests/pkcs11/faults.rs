@@ -8,6 +8,8 @@ use kuvert::provider::KeyProvider;
 use kuvert::provider::pkcs11::{GcmIv, Pkcs11Failure, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient, RecipientType};
 
+use crate::calls::{KEY, failure, unwrap, wrap};
+use crate::kryoptic;
 use crate::shim::{Call, Shim};
 use crate::stage::{PIN, Stage, connect, staged, wrap_context};
 
@@ -17,8 +19,6 @@ struct Scene {
     provider: Pkcs11Provider,
     recipient: Recipient,
 }
-
-const KEY: [u8; 32] = [7; 32];
 
 impl Scene {
     fn new(stage: &Stage) -> Self {
@@ -68,20 +68,6 @@ impl Scene {
         // And afterwards it works as if nothing had been.
         assert_eq!(self.unwrap().unwrap().expose_bytes(), &KEY, "0x{code:x} in {call:?}");
     }
-}
-
-fn wrap(provider: &Pkcs11Provider) -> Result<Recipient, ProviderError> {
-    let wrapped = block_on(provider.wrap_data_key(&DataKey::copy_from(&KEY), &wrap_context())).unwrap();
-    wrapped.map(|mut recipients| recipients.remove(0))
-}
-
-fn unwrap(provider: &Pkcs11Provider, recipient: &Recipient) -> Result<DataKey, ProviderError> {
-    let unwrapped = block_on(provider.unwrap_data_key(recipient, &wrap_context())).unwrap();
-    unwrapped.map(|key| key.expect("the recipient is the provider's"))
-}
-
-fn failure(error: &ProviderError) -> &Pkcs11Failure {
-    std::error::Error::source(error).unwrap().downcast_ref().unwrap()
 }
 
 staged! {
@@ -170,6 +156,63 @@ staged! {
         }
     }
 
+    fn a_token_that_stays_full_is_told_as_full(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
+        let provider = connect(builder.with_deadline(Duration::from_secs(1)));
+        let recipient = wrap(&provider).unwrap();
+        let generation = || block_on(provider.report()).unwrap().generation;
+        for code in [0x02, 0x31, 0xb1] {
+            let before = (shim.count(Call::DecryptInit), generation());
+            shim.fail(Call::DecryptInit, code);
+            let error = unwrap(&provider, &recipient).unwrap_err();
+            shim.clear();
+            assert_eq!(error.kind(), Kind::Throttled, "0x{code:x}: {error}");
+            // Each pause is longer than the one before.
+            let calls = shim.count(Call::DecryptInit) - before.0;
+            assert!((2..9).contains(&calls), "0x{code:x}: {calls} calls in a second");
+            assert_eq!(generation(), before.1, "0x{code:x}: a reset does not make room");
+            assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
+        }
+    }
+
+    fn lost_keys_are_found_again_by_calls_that_name_them_otherwise(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
+        let provider = connect(builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a));
+        let recipient = wrap(&provider).unwrap();
+        // WRAPPING_KEY_HANDLE_INVALID, UNWRAPPING_KEY_HANDLE_INVALID
+        for (call, code) in [(Call::WrapKey, 0x113), (Call::UnwrapKey, 0xf0)] {
+            let again = || match call {
+                Call::WrapKey => wrap(&provider).map(drop),
+                _ => unwrap(&provider, &recipient).map(|key| assert_eq!(key.expose_bytes(), &KEY)),
+            };
+            let before = shim.count(Call::FindObjectsInit);
+            shim.fail_times(call, code, 1);
+            again().unwrap();
+            assert!(shim.count(Call::FindObjectsInit) > before, "0x{code:x}");
+            shim.fail(call, code);
+            assert_eq!(again().unwrap_err().kind(), Kind::NotFound, "0x{code:x}");
+            shim.clear();
+            again().unwrap();
+        }
+        assert_eq!(shim.stale(), 0);
+    }
+
+    fn an_answer_that_nobody_knows_costs_the_session_and_nothing_else(stage: &Stage) {
+        let scene = Scene::new(stage);
+        for code in [0x8000_0001, 0x7fff_0000] {
+            let before = [Call::OpenSession, Call::Login, Call::Finalize].map(|call| scene.shim.count(call));
+            scene.is_told(Call::Decrypt, code, Kind::Other, 1);
+            let after = [Call::OpenSession, Call::Login, Call::Finalize].map(|call| scene.shim.count(call));
+            assert_eq!(after, [before[0] + 1, before[1], before[2]], "0x{code:x}");
+        }
+    }
+
     fn refused_wraps_are_told_at_once(stage: &Stage) {
         let scene = Scene::new(stage);
         // ENCRYPTED_DATA_INVALID and _LEN_RANGE, WRAPPED_KEY_INVALID and _LEN_RANGE, DATA_INVALID and _LEN_RANGE,
@@ -247,8 +290,11 @@ staged! {
             shim.fail(Call::Login, code);
             for _ in 0..5 {
                 let error = block_on(builder().connect()).unwrap().unwrap_err();
-                assert_eq!(error.kind(), Kind::AccessDenied, "{error}");
-                assert!(matches!(failure(&error), Pkcs11Failure::PinRefused { code: found } if *found == code));
+                assert_eq!(error.kind(), Kind::Credentials, "{error}");
+                match failure(&error) {
+                    Pkcs11Failure::PinRefused { code: found } => assert!(*found == code && code != 0xa4),
+                    failure => assert!(matches!(failure, Pkcs11Failure::PinLocked { .. }) && code == 0xa4, "{failure}"),
+                }
             }
             assert_eq!(shim.count(Call::Login), 1, "0x{code:x}");
         }
@@ -263,7 +309,7 @@ staged! {
             shim.flags(flags);
             let builder = stage.builder(shim.path(), "ours", "kek", Some("01"));
             let error = block_on(builder.connect()).unwrap().unwrap_err();
-            assert_eq!(error.kind(), Kind::AccessDenied);
+            assert_eq!(error.kind(), Kind::Credentials);
             assert!(error.to_string().contains(said) && !error.to_string().contains(PIN), "{error}");
             assert_eq!(shim.count(Call::Login), 0);
             // Low, it may still be tried.
@@ -305,6 +351,22 @@ staged! {
                 let error = block_on(builder(wrong).connect()).unwrap().unwrap_err();
                 assert_eq!(error.kind(), Kind::Misconfigured, "{iv:?} taken for {wrong:?}: {error}");
             }
+        }
+    }
+
+    fn whoever_chooses_the_iv_is_never_guessed_on_another_token(stage: &Stage) {
+        let Some(token) = kryoptic::token(stage) else { return };
+        token.aes("kek", "01");
+        for (mode, iv, len) in [(1, GcmIv::InPlace, 60), (12, GcmIv::Appended12, 60), (16, GcmIv::Appended16, 64)] {
+            let shim = Shim::over(stage, &format!("iv-{mode}"), &token.module);
+            shim.choose_iv(mode);
+            let builder = |iv| token.builder_over(stage, shim.path(), "kek", "01").with_iv(iv);
+            let provider = connect(builder(iv));
+            let recipient = wrap(&provider).unwrap();
+            assert_eq!(recipient.wrap().len(), len);
+            assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
+            let error = block_on(builder(GcmIv::Host).connect()).unwrap().unwrap_err();
+            assert_eq!(error.kind(), Kind::Misconfigured, "{iv:?} taken for ours: {error}");
         }
     }
 

@@ -6,33 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use cryptoki::context::{CInitializeArgs, CInitializeFlags};
+use cryptoki::session::UserType;
+use cryptoki::types::AuthPin;
+
 use kuvert::blocking::block_on;
 use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11Wrap};
-use kuvert::provider::{KeyCustodian as _, KeyProvider};
-use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient};
+use kuvert::provider::{AnyOf, KeyCustodian as _, KeyProvider, MemoryProvider};
+use kuvert::{EncryptionContext, Kuvert, ProviderError, ProviderErrorKind as Kind};
 
+use crate::calls::{KEY, failure, unwrap, wrap};
 use crate::shim::{Call, Shim};
-use crate::stage::{PIN, Stage, connect, staged, wrap_context};
-
-const KEY: [u8; 32] = [3; 32];
-
-fn wrap(provider: &Pkcs11Provider) -> Result<Recipient, ProviderError> {
-    let wrapped = block_on(provider.wrap_data_key(&DataKey::copy_from(&KEY), &wrap_context())).unwrap();
-    wrapped.map(|mut recipients| recipients.remove(0))
-}
-
-fn unwrap(provider: &Pkcs11Provider, recipient: &Recipient) -> Result<DataKey, ProviderError> {
-    let unwrapped = block_on(provider.unwrap_data_key(recipient, &wrap_context())).unwrap();
-    unwrapped.map(|key| key.expect("the recipient is the provider's"))
-}
-
-fn failure(error: &ProviderError) -> &Pkcs11Failure {
-    std::error::Error::source(error).unwrap().downcast_ref().unwrap()
-}
+use crate::stage::{PIN, Stage, connect, staged};
 
 fn refused(connected: Result<Pkcs11Provider, ProviderError>) {
     let error = connected.unwrap_err();
-    assert_eq!(error.kind(), Kind::AccessDenied, "{error}");
+    assert_eq!(error.kind(), Kind::Credentials, "{error}");
+    assert!(!error.to_string().contains("1111"), "{error}");
 }
 
 /// A key that nobody sees who is not logged in.
@@ -90,7 +80,7 @@ staged! {
         let slot = behind.get_slots_with_initialized_token().unwrap()[0];
         behind.open_ro_session(slot).unwrap().logout().unwrap();
         std::fs::write(&pin, "11111111").unwrap();
-        assert_eq!(unwrap(&provider, &recipient).unwrap_err().kind(), Kind::AccessDenied);
+        assert_eq!(unwrap(&provider, &recipient).unwrap_err().kind(), Kind::Credentials);
         std::fs::write(&pin, PIN).unwrap();
         for _ in 0..10 {
             thread::scope(|scope| {
@@ -177,6 +167,59 @@ staged! {
             refused(block_on(builder().connect()).unwrap());
         }
         assert_eq!(shim.count(Call::Login), 1);
+    }
+
+    fn a_login_of_somebody_else_s_is_as_good_and_proves_no_pin(stage: &Stage) {
+        stage.token("ours");
+        private(stage);
+        let shim = Shim::new(stage, "shim");
+        let theirs = cryptoki::context::Pkcs11::new(shim.behind()).unwrap();
+        theirs.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).unwrap();
+        let slot = theirs.get_slots_with_initialized_token().unwrap()[0];
+        let session = theirs.open_ro_session(slot).unwrap();
+        session.login(UserType::User, Some(&AuthPin::from(PIN))).unwrap();
+        // USER_ALREADY_LOGGED_IN is fine, whatever the PIN: the token did not look at it.
+        let wrong = stage.builder(shim.path(), "ours", "kek", Some("01"));
+        let provider = connect(wrong.with_pin(|| Some(Pkcs11Pin::new("11111111"))));
+        let recipient = wrap(&provider).unwrap();
+        assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
+        // Once it is over, the PIN is tried, and refused.
+        session.logout().unwrap();
+        refused(unwrap(&provider, &recipient).map(|_| provider.clone()));
+        assert_eq!(shim.count(Call::Login), 2);
+    }
+
+    fn a_refused_pin_is_no_denial_and_another_key_is_asked(stage: &Stage) {
+        stage.token("ours");
+        stage.aes("ours", "kek", "01");
+        let shim = Shim::new(stage, "shim");
+        let pin = stage.file("own-pin", PIN.as_bytes(), 0o600);
+        let builder = || stage.builder(shim.path(), "ours", "kek", Some("01")).with_pin_file(&pin);
+        let safe: Arc<dyn KeyProvider> = Arc::new(MemoryProvider::generate("safe").unwrap());
+        let over = |token: Pkcs11Provider| {
+            Kuvert::new(AnyOf::new([Arc::new(token) as Arc<dyn KeyProvider>, Arc::clone(&safe)]).unwrap())
+        };
+        let context = EncryptionContext::empty();
+        let sealed = block_on(over(connect(builder())).seal(b"x", &context)).unwrap().unwrap();
+        std::fs::write(&pin, "11111111").unwrap();
+        // Another connection, in which nobody is logged in.
+        let elsewhere = Shim::new(stage, "elsewhere");
+        let lazy = || {
+            let builder = stage.builder(elsewhere.path(), "ours", "kek", Some("01")).with_pin_file(&pin);
+            builder.with_wrap(Pkcs11Wrap::AesGcm).build().unwrap()
+        };
+        let error = wrap(&lazy()).unwrap_err();
+        assert!(error.kind() == Kind::Credentials && !error.is_retryable(), "{error}");
+        let opened = block_on(over(lazy()).open(&sealed, &context)).unwrap().unwrap();
+        assert_eq!(opened.as_slice(), b"x");
+        assert_eq!(elsewhere.count(Call::Login), 1);
+        // What the token denies is the last word.
+        std::fs::write(&pin, PIN).unwrap();
+        let denied = lazy();
+        wrap(&denied).unwrap();
+        elsewhere.fail(Call::DecryptInit, 0x200);
+        let error = block_on(over(denied).open(&sealed, &context)).unwrap().unwrap_err();
+        assert!(error.to_string().contains("access denied"), "{error}");
     }
 
     fn a_callback_that_panics_costs_its_call_and_no_worker(stage: &Stage) {

@@ -66,7 +66,12 @@ impl Token {
 
     /// A provider over it; the module is told of its configuration when it is initialised.
     pub(crate) fn builder(&self, stage: &Stage, object: &str, id: &str) -> Pkcs11Builder {
-        let uri = stage.uri(&self.module, "ours", object, Some(id));
+        self.builder_over(stage, &self.module, object, id)
+    }
+
+    /// The same through a module before it.
+    pub(crate) fn builder_over(&self, stage: &Stage, module: &Path, object: &str, id: &str) -> Pkcs11Builder {
+        let uri = stage.uri(module, "ours", object, Some(id));
         let args = format!("kryoptic_conf={}", self.config.display());
         Pkcs11Provider::from_uri(&uri).unwrap().with_init_args(args)
     }

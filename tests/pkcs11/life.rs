@@ -1,34 +1,19 @@
 //! What happens to a token while a service runs: it hangs, is pulled out, is locked, its PIN changes, the process forks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use kuvert::blocking::block_on;
-use kuvert::clock::{Clock as _, SystemClock};
+use kuvert::clock::{Clock as _, SystemClock, TestClock};
 use kuvert::provider::KeyProvider;
-use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
-use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient};
+use kuvert::provider::pkcs11::{Pkcs11Failure, Pkcs11Pin, Pkcs11State, Pkcs11Wrap};
+use kuvert::{ProviderError, ProviderErrorKind as Kind};
 
+use crate::calls::{KEY, failure, unwrap, wrap};
 use crate::shim::{Call, Shim};
 use crate::stage::{PIN, SO_PIN, Stage, connect, run, staged, wrap_context};
-
-const KEY: [u8; 32] = [9; 32];
-
-fn wrap(provider: &Pkcs11Provider) -> Result<Recipient, ProviderError> {
-    let wrapped = block_on(provider.wrap_data_key(&DataKey::copy_from(&KEY), &wrap_context())).unwrap();
-    wrapped.map(|mut recipients| recipients.remove(0))
-}
-
-fn unwrap(provider: &Pkcs11Provider, recipient: &Recipient) -> Result<DataKey, ProviderError> {
-    let unwrapped = block_on(provider.unwrap_data_key(recipient, &wrap_context())).unwrap();
-    unwrapped.map(|key| key.expect("the recipient is the provider's"))
-}
-
-fn failure(error: &ProviderError) -> &Pkcs11Failure {
-    std::error::Error::source(error).unwrap().downcast_ref().unwrap()
-}
 
 fn ours(stage: &Stage) {
     stage.token("ours");
@@ -103,6 +88,33 @@ staged! {
         let start = Instant::now();
         assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
         assert!(start.elapsed() >= Duration::from_millis(400), "it was not slow");
+    }
+
+    fn a_call_that_is_taken_up_too_late_is_out_of_time_and_not_closed(stage: &Stage) {
+        ours(stage);
+        let shim = Shim::new(stage, "shim");
+        let clock = TestClock::new();
+        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
+        let deadline = Duration::from_secs(8);
+        let provider = connect(builder.with_clock(Arc::new(clock.clone())).with_deadline(deadline));
+        let recipient = wrap(&provider).unwrap();
+        shim.hang_once(Call::DecryptInit);
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut first = provider.unwrap_data_key(&recipient, &WRAP_CONTEXT);
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        while shim.hung() == 0 {
+            thread::yield_now();
+        }
+        let mut second = provider.unwrap_data_key(&recipient, &WRAP_CONTEXT);
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        // A moment before the deadline, when a worker would have no time for it any more.
+        clock.advance(Duration::from_millis(7900));
+        shim.clear();
+        assert_eq!(block_on(first).unwrap().unwrap().unwrap().expose_bytes(), &KEY);
+        let error = block_on(second).unwrap().unwrap_err();
+        assert!(matches!(failure(&error), Pkcs11Failure::Deadline), "{error}");
+        assert!(error.is_retryable());
+        assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
     }
 
     fn a_dropped_call_leaves_nothing_behind(stage: &Stage) {
@@ -211,14 +223,14 @@ staged! {
         let builder = || stage.builder(shim.path(), "ours", "kek", Some("01")).with_pin_file(&pin);
         for _ in 0..10 {
             let error = block_on(builder().connect()).unwrap().unwrap_err();
-            assert_eq!(error.kind(), Kind::AccessDenied, "{error}");
+            assert_eq!(error.kind(), Kind::Credentials, "{error}");
             assert!(!format!("{error} {error:?}").contains("11111111"));
         }
         assert_eq!(shim.count(Call::Login), 1, "of ten providers");
         // By somebody else's hand, too: the latch is the token's.
         let other = stage.builder(shim.path(), "ours", "kek", Some("01"));
         let callback = other.with_pin(|| Some(Pkcs11Pin::new("11111111")));
-        assert_eq!(block_on(callback.connect()).unwrap().unwrap_err().kind(), Kind::AccessDenied);
+        assert_eq!(block_on(callback.connect()).unwrap().unwrap_err().kind(), Kind::Credentials);
         assert_eq!(shim.count(Call::Login), 1);
         // The file is mended: the next call finds another PIN in it.
         fs::write(&pin, format!("{PIN}\n")).unwrap();
@@ -258,17 +270,61 @@ staged! {
         let builder = || stage.builder(shim.path(), "ours", "kek", Some("01"));
         let lazy = builder().with_wrap(Pkcs11Wrap::AesGcm).build().unwrap();
         for _ in 0..3 {
-            assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::AccessDenied);
+            assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::Credentials);
         }
         assert_eq!(shim.count(Call::Login), 1);
         // Somebody unlocked it, and the PIN stayed the same.
         run("softhsm2-util", ["--show-slots"]);
         shim.clear();
-        assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::AccessDenied);
+        assert_eq!(wrap(&lazy).unwrap_err().kind(), Kind::Credentials);
         block_on(lazy.retry_pin()).unwrap();
         wrap(&lazy).unwrap();
         assert_eq!(shim.count(Call::Login), 2);
         assert_ne!(PIN, SO_PIN);
+    }
+
+    fn a_forked_child_waits_for_no_lock_of_its_parent_s_threads(stage: &Stage) {
+        ours(stage);
+        let builder = || stage.builder(stage.module(), "ours", "kek", Some("01"));
+        let provider = connect(builder());
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for place in 0..5 {
+                let (provider, is_over) = (&provider, &is_over);
+                // Nearly always somebody has each of the locks.
+                scope.spawn(move || while !is_over.load(Ordering::Relaxed) {
+                    match place {
+                        0 => drop(block_on(provider.report()).unwrap()),
+                        1 => drop(connect(builder())),
+                        _ => drop(provider.describe()),
+                    }
+                });
+            }
+            let ended = |_| {
+                // SAFETY: the child uses its copy of memory only, and leaves by `_exit`.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    // SAFETY: kills this process if it hangs.
+                    unsafe { libc::alarm(20) };
+                    let is_told = provider.describe().provider == "pkcs11";
+                    let report = block_on(provider.report()).unwrap();
+                    let is_forked = matches!(report.last_failure, Some((Pkcs11Failure::Forked, _)));
+                    let is_refused = |error: &ProviderError| matches!(failure(error), Pkcs11Failure::Forked);
+                    let built = block_on(builder().connect()).unwrap().is_err_and(|error| is_refused(&error));
+                    let asked = block_on(provider.check()).unwrap().is_err_and(|error| is_refused(&error));
+                    let good = is_told && is_forked && built && asked && report.state == Pkcs11State::Down;
+                    // SAFETY: ends this process at once; the parent's harness must not run on here.
+                    unsafe { libc::_exit(i32::from(!good)) };
+                }
+                let mut status = 0;
+                // SAFETY: `child` is this process's own, and `status` has room for the answer.
+                let waited = unsafe { libc::waitpid(child, &mut status, 0) };
+                (waited != child || status != 0).then_some(status)
+            };
+            let first_bad = (0..40).find_map(ended);
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(first_bad, None, "a child hung, or was told something else");
+        });
     }
 
     fn a_forked_child_does_not_touch_the_module(stage: &Stage) {
@@ -332,6 +388,11 @@ staged! {
         assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
         assert_eq!(shim.count(Call::Finalize), 0);
         theirs.get_session_info().unwrap();
+        // They do it themselves: then it is initialised again.
+        drop(theirs);
+        module.finalize().unwrap();
+        assert_eq!(unwrap(&provider, &recipient).unwrap().expose_bytes(), &KEY);
+        assert_eq!((shim.count(Call::Finalize), shim.stale()), (1, 0));
     }
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod calls;
 mod conformance;
 mod custody;
 #[cfg(feature = "https")]
@@ -21,9 +22,24 @@ mod handles;
 mod interop;
 mod kryoptic;
 mod life;
+mod memory;
+#[path = "../support/memscan.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "the tests' own, of which this needs part"
+)]
+mod memscan;
+mod sanitizer;
 mod shim;
 mod stage;
 mod storm;
 #[cfg(feature = "cli")]
 mod tool;
+#[cfg(feature = "cli")]
+mod tool_faults;
+#[cfg(feature = "cli")]
 mod tool_hsm;

@@ -39,14 +39,19 @@ pub(crate) enum Call {
 impl Shim {
     /// Loads one under this name.
     pub(crate) fn new(stage: &Stage, name: &str) -> Self {
+        Self::over(stage, name, stage.module())
+    }
+
+    /// The same before a copy of another module.
+    pub(crate) fn over(stage: &Stage, name: &str, module: &Path) -> Self {
         let copy = |from: &Path, what: &str| {
             let to = stage.folder().join(format!("{what}-{name}.so"));
             // Another file, so that it is loaded anew and has variables of its own.
             fs::copy(from, &to).unwrap();
             to
         };
-        let real = copy(stage.module(), "softhsm");
-        let path = copy(Path::new(&env::var_os("KUVERT_TEST_SHIM").unwrap()), "shim");
+        let real = copy(module, "softhsm");
+        let path = copy(&Self::file(), "shim");
         let library = Library::open(&path);
         let real = CString::new(real.to_str().unwrap()).unwrap();
         let open: extern "C" fn(*const c_char) -> c_int = library.function(c"kuvert_shim_open");
@@ -102,6 +107,32 @@ impl Shim {
     /// The call writes a wrong bit.
     pub(crate) fn corrupt(&self, call: Call) {
         self.rule(call, 4, 0, 0, u64::MAX);
+    }
+
+    /// The variables by which the tool finds the shim before SoftHSM, with these rules: call, what it does, the
+    /// value of that, calls before it, and how often.
+    #[cfg(feature = "cli")]
+    pub(crate) fn environment(
+        stage: &Stage,
+        rules: &[(Call, u64, u64, u64, u64)],
+    ) -> [(&'static str, String); 2] {
+        let rules = rules.iter().map(|(call, kind, value, skip, times)| {
+            format!("{} {kind} {value} {skip} {times}", *call as usize)
+        });
+        [
+            ("KUVERT_SHIM_REAL", stage.module().to_str().unwrap().to_owned()),
+            ("KUVERT_SHIM_RULES", rules.collect::<Vec<_>>().join(" ")),
+        ]
+    }
+
+    /// The file of the shim itself, for such a program.
+    pub(crate) fn file() -> PathBuf {
+        env::var_os("KUVERT_TEST_SHIM").unwrap().into()
+    }
+
+    /// The call writes so many bytes behind the room that it was given.
+    pub(crate) fn overrun(&self, call: Call, by: u64) {
+        self.rule(call, 5, by, 0, u64::MAX);
     }
 
     fn rule(&self, call: Call, kind: c_int, value: u64, skip: u64, times: u64) {

@@ -14,6 +14,7 @@ use kuvert::provider::KeyProvider;
 use kuvert::provider::pkcs11::{Pkcs11Builder, Pkcs11Wrap};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind};
 
+use crate::kryoptic;
 use crate::shim::{Call, Shim};
 use crate::stage::{PIN, Stage, connect, staged, wrap_context};
 
@@ -21,11 +22,7 @@ const THREADS: u64 = 4;
 const OPERATIONS: u64 = 10_000;
 
 /// Operations that succeeded, and that failed cleanly.
-fn storm(stage: &Stage, setup: impl Fn(Pkcs11Builder) -> Pkcs11Builder, permille: u64) -> (u64, u64) {
-    stage.token("ours");
-    stage.aes("ours", "kek", "01");
-    let shim = Shim::new(stage, "shim");
-    let builder = setup(stage.builder(shim.path(), "ours", "kek", Some("01")));
+fn storm(shim: &Shim, builder: Pkcs11Builder, permille: u64) -> (u64, u64) {
     let provider =
         connect(builder.with_deadline(Duration::from_secs(20)).with_quiesce(Duration::from_secs(10)));
     let (good, failed) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -71,6 +68,14 @@ fn storm(stage: &Stage, setup: impl Fn(Pkcs11Builder) -> Pkcs11Builder, permille
     (good.into_inner(), failed.into_inner())
 }
 
+/// The same over SoftHSM.
+fn on_softhsm(stage: &Stage, setup: impl Fn(Pkcs11Builder) -> Pkcs11Builder, permille: u64) -> (u64, u64) {
+    stage.token("ours");
+    stage.aes("ours", "kek", "01");
+    let shim = Shim::new(stage, "shim");
+    storm(&shim, setup(stage.builder(shim.path(), "ours", "kek", Some("01"))), permille)
+}
+
 /// What may be told of a token that fails like this; never that a good wrap is a bad one.
 fn is_clean(error: &ProviderError, failed: &AtomicU64) {
     assert!(
@@ -82,15 +87,23 @@ fn is_clean(error: &ProviderError, failed: &AtomicU64) {
 
 staged! {
     fn four_threads_in_a_storm(stage: &Stage) {
-        let (good, failed) = storm(stage, |builder| builder, 20);
+        let (good, failed) = on_softhsm(stage, |builder| builder, 20);
         assert!(good > OPERATIONS * 9 / 10 && failed > 0, "{good} good, {failed} failed");
     }
 
     fn four_threads_in_a_storm_by_objects(stage: &Stage) {
         let by_objects =
             |builder: Pkcs11Builder| builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a);
-        let (good, _) = storm(stage, by_objects, 10);
+        let (good, _) = on_softhsm(stage, by_objects, 10);
         assert!(good > OPERATIONS * 8 / 10, "{good} good");
+    }
+
+    fn four_threads_in_a_storm_over_kryoptic(stage: &Stage) {
+        let Some(token) = kryoptic::token(stage) else { return };
+        token.aes("kek", "01");
+        let shim = Shim::over(stage, "shim", &token.module);
+        let (good, failed) = storm(&shim, token.builder_over(stage, shim.path(), "kek", "01"), 20);
+        assert!(good > OPERATIONS * 9 / 10 && failed > 0, "{good} good, {failed} failed");
     }
 
     fn a_planted_reuse_of_a_handle_is_counted(stage: &Stage) {

@@ -13,8 +13,13 @@ pub(crate) struct Tool<'s> {
 
 impl Tool<'_> {
     pub(crate) fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Output {
+        self.run_with(&[], args)
+    }
+
+    /// With these variables.
+    pub(crate) fn run_with<A: AsRef<OsStr>>(&self, variables: &[(&str, String)], args: &[A]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kuvert"));
-        command.args(args).current_dir(self.stage.folder());
+        command.args(args).current_dir(self.stage.folder()).envs(variables.iter().cloned());
         // Without the terminal of whoever runs the tests, on which it would ask for a PIN.
         // SAFETY: the call is one that a forked child may make, and it touches no memory.
         unsafe {

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use base64ct::{Base64, Encoding as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::stage::{Stage, run, staged};
+use crate::stage::{Stage, staged};
 use crate::tool::Tool;
 
 const PLAIN: &str = "what is sealed";
@@ -149,7 +150,7 @@ staged! {
         assert_eq!(tool.good(&["open", "-k", made, "sealed"]), PLAIN);
         // From the environment, beside a key file that does not fit.
         tool.good(&["keygen", "-o", "other"]);
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kuvert"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kuvert"));
         command.args(["open", "sealed"]).env("KUVERT_KEYS", format!("other {made}")).current_dir(stage.folder());
         assert_eq!(command.output().unwrap().stdout, PLAIN.as_bytes());
         let said = tool.good(&["doctor", "-k", made, "sealed"]);
@@ -176,6 +177,9 @@ staged! {
         tool.good(&["seal", "-k", &good, "-o", "sealed", "plain"]);
         all(&good.replace(module, "/nowhere/module.so"), "/nowhere/module.so", "is module-path the file");
         all(&good.replace(module, "/etc/passwd"), "/etc/passwd", "is module-path the file");
+        let library = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6", "/usr/lib64/libm.so.6"];
+        let library = library.iter().find(|path| std::path::Path::new(path).exists()).unwrap();
+        all(&good.replace(module, library), "it is no PKCS#11 module", "is module-path the file");
         all(&good.replace("token=ours", "token=theirs"), "\"ours\" (serial", "hsm list MODULE");
         all(&good.replace("object=kek", "object=keg"), "no key keg", "hsm keygen");
         all(&good.replace("object=kek", "object=twin"), "several keys match: twin/01, twin/01", "delete one");
@@ -198,7 +202,7 @@ staged! {
     }
 
     fn a_pin_is_typed_unseen(stage: &Stage) {
-        if std::process::Command::new("script").arg("--version").output().is_err() {
+        if Command::new("script").arg("--version").output().is_err() {
             assert!(!crate::stage::is_required("script"));
             return;
         }
@@ -212,7 +216,7 @@ staged! {
         let call = format!("'{}' open -k '{no_pin}' sealed", env!("CARGO_BIN_EXE_kuvert"));
         let ask = "(sleep 2; printf '%s\\n' \"$TYPED\"; sleep 1) | script --quiet --return --command \"$CALL\" /dev/null";
         let typed = |pin: &str| {
-            let mut shell = std::process::Command::new("sh");
+            let mut shell = Command::new("sh");
             let shell = shell.args(["-c", ask]).env("TYPED", pin).env("CALL", &call).current_dir(stage.folder());
             let output = shell.output().unwrap();
             (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -227,10 +231,26 @@ staged! {
     fn a_token_is_set_up_by_the_script_of_the_examples(stage: &Stage) {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/softhsm.sh");
         let folder = stage.folder().join("example");
-        let said = run("bash", [script, folder.to_str().unwrap()]);
-        assert!(said.contains("export SOFTHSM2_CONF=") && said.contains("export KUVERT_EXAMPLE_HSM_KEY="), "{said}");
+        // What it says beside the two variables is the other tools'.
+        let set_up = || {
+            let mut shell = Command::new("bash");
+            let output = shell.arg(script).arg(&folder).env("KUVERT_TEST_PKCS11_MODULE", stage.module()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let said = set_up();
+        let names: Vec<_> = said.lines().map(|line| line.split('=').next().unwrap()).collect();
+        assert_eq!(names, ["export SOFTHSM2_CONF", "export KUVERT_EXAMPLE_HSM_KEY"], "{said}");
         // A second time it makes nothing anew.
-        assert_eq!(run("bash", [script, folder.to_str().unwrap()]), said);
+        assert_eq!(set_up(), said);
+        // And its key is good for what the examples do with it.
+        tool(stage);
+        let (seal, open) = (r#"seal -k "$KUVERT_EXAMPLE_HSM_KEY" plain"#, r#"open -k "$KUVERT_EXAMPLE_HSM_KEY""#);
+        let program = env!("CARGO_BIN_EXE_kuvert");
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("{said}\n'{program}' {seal} | '{program}' {open}")]).current_dir(stage.folder());
+        let output = shell.output().unwrap();
+        assert!(output.status.success() && output.stdout == PLAIN.as_bytes(), "{output:?}");
         let mode = fs::metadata(folder.join("pin")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -119,7 +119,10 @@ pub(crate) fn opening(keys: &[KeyName], manner: Manner<'_>) -> Result<Opening, F
         Ok([member]) => member,
         Err(members) => {
             let members = members.into_iter().map(|member| Arc::new(Opens(member)) as Arc<dyn KeyProvider>);
-            Arc::new(AnyOf::new(members).map_err(misfit)?)
+            let any_of = AnyOf::new(members)
+                .and_then(|any_of| any_of.with_options(any_of_options(keys)))
+                .map_err(misfit)?;
+            Arc::new(any_of)
         }
     };
     Ok(Opening { provider, ids })
@@ -157,7 +160,7 @@ pub(crate) fn sealing(
             // Each tells how it fails; the whole, who gave no answer in time.
             let observed =
                 |member| Arc::new(Observed::new(member, Arc::clone(missing))) as Arc<dyn KeyProvider>;
-            let mut options = AnyOfOptions::default();
+            let mut options = any_of_options(keys);
             // A program that seals one message has the time to wait for the others.
             options.grace = options.deadline;
             options.min = min.map(NonZeroUsize::get);
@@ -220,6 +223,17 @@ impl Manner<'_> {
     }
 }
 
+/// A deadline within which a token has told why it does not answer.
+fn any_of_options(keys: &[KeyName]) -> AnyOfOptions {
+    let mut options = AnyOfOptions::default();
+    for key in keys {
+        if let KeyName::Hsm(key) = key {
+            options.deadline = options.deadline.max(key.deadline() + Duration::from_secs(1));
+        }
+    }
+    options
+}
+
 fn each(keys: &[KeyName], manner: Manner<'_>, role: Role) -> Result<Vec<Arc<dyn KeyProvider>>, Failure> {
     keys.iter().map(|key| one(key, manner, role)).collect()
 }
@@ -237,5 +251,8 @@ fn misfit(error: ProviderError) -> Failure {
 
 fn ids(members: &[Arc<dyn KeyProvider>]) -> String {
     let keys = members.iter().flat_map(|member| member.describe().keys);
-    keys.map(|key| names::shown(&key.id)).collect::<Vec<_>>().join(", ")
+    let mut ids: Vec<String> = keys.map(|key| names::shown(&key.id)).collect();
+    // A key in a token may be of several types before the token was asked.
+    ids.dedup();
+    ids.join(", ")
 }

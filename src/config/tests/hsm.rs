@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{block_on, one, read, told};
 use crate::config::Parts;
+use crate::format::stanza::RecipientType;
 
 const URI: &str = "pkcs11:token=prod;object=kek;id=%01?module-path=/usr/lib/softhsm/libsofthsm2.so";
 
@@ -49,10 +50,7 @@ fn a_provider_is_made_without_a_token_and_describes_its_key() {
     assert!(config.faults().is_empty(), "{:?}", config.faults());
     let provider = block_on(config.build(&Parts::default())).unwrap();
     let key = &provider.describe().keys[0];
-    assert!(
-        key.seals && key.id == "kek/01" && key.recipient_type == crate::RecipientType::AES_KWP,
-        "{key:?}"
-    );
+    assert!(key.seals && key.id == "kek/01" && key.recipient_type == RecipientType::AES_KWP, "{key:?}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub(super) const fn kind(code: CK_RV, purpose: Purpose) -> Kind {
         _ if is_of_a_key(code) => Kind::NotFound,
         _ if is_of_room(code) => Kind::Throttled,
         _ if is_of_a_session(code) || is_of_the_connection(code) => Kind::Unavailable,
-        _ if is_about_the_pin(code) => Kind::AccessDenied,
+        _ if is_about_the_pin(code) => Kind::Credentials,
         _ if is_of_the_setup(code) => Kind::Misconfigured,
         (ck::CKR_USER_NOT_LOGGED_IN, _) => Kind::Unavailable,
         (ck::CKR_FUNCTION_REJECTED | ck::CKR_ACTION_PROHIBITED, _) => Kind::AccessDenied,
@@ -322,7 +322,7 @@ mod tests {
         let pin: Vec<_> = CODES.iter().filter(|(code, ..)| is_about_the_pin(*code)).collect();
         assert_eq!(pin.len(), 6);
         for (code, name, _) in pin {
-            assert_eq!(step(*code, Purpose::Other), Step::Fail(Kind::AccessDenied), "{name}");
+            assert_eq!(step(*code, Purpose::Other), Step::Fail(Kind::Credentials), "{name}");
         }
     }
 }

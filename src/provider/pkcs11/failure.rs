@@ -183,7 +183,8 @@ impl Pkcs11Failure {
             | Self::BadName => Kind::Misconfigured,
             Self::NoToken { .. } | Self::PinCallback => Kind::Unavailable,
             Self::NoKey { .. } => Kind::NotFound,
-            Self::PinRefused { .. } | Self::PinLocked { .. } => Kind::AccessDenied,
+            // It says nothing about the key, nor about who may use it.
+            Self::PinRefused { .. } | Self::PinLocked { .. } => Kind::Credentials,
             Self::BadWrap => Kind::Rejected,
             Self::Wedged | Self::Deadline => Kind::Timeout,
             Self::QueueFull => Kind::Throttled,

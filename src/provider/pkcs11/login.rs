@@ -97,7 +97,7 @@ impl Inner {
                     let refused = self.refused.entry(token.name().to_owned()).or_default();
                     refused.push((pin.fingerprint(), wide(fault.code)));
                 }
-                Err(Pkcs11Failure::PinRefused { code: wide(fault.code) })
+                Err(refusal(wide(fault.code)))
             }
             Err(fault) => Err(fault.into()),
         }
@@ -108,7 +108,7 @@ impl Inner {
         if let (Some(refused), Some(pin)) = (self.refused.get(token.name()), pin) {
             let own = pin.fingerprint();
             if let Some((_, code)) = refused.iter().find(|(other, _)| *other == own) {
-                return Err(Pkcs11Failure::PinRefused { code: *code });
+                return Err(refusal(*code));
             }
         }
         match token.lock_state() {
@@ -116,6 +116,14 @@ impl Inner {
             None => Ok(()),
         }
     }
+}
+
+/// What a token that gave this answer to a PIN is told as.
+fn refusal(code: u64) -> Pkcs11Failure {
+    if code == wide(ck::CKR_PIN_LOCKED) {
+        return Pkcs11Failure::PinLocked { what: "the token is locked" };
+    }
+    Pkcs11Failure::PinRefused { code }
 }
 
 /// Whether this session is of a user who is logged in.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,6 @@ pub(super) struct Module {
     init_text: Option<&'static CStr>,
     /// Somebody else in this process initialised it, and must not have it finalised under their feet.
     is_adopted: bool,
-    /// The process in which it was loaded.
-    process: u64,
     state: Mutex<State>,
     changed: Condvar,
     pub(super) logins: Logins,
@@ -122,6 +121,7 @@ impl Module {
         if !path.is_absolute() {
             return Err(failed("name it by its absolute path"));
         }
+        is_ours()?;
         let real = path.canonicalize().map_err(|_| failed("there is no such file"))?;
         let place = {
             let mut modules =
@@ -131,7 +131,6 @@ impl Module {
         // Of this one file only: another module's loading, which may hang, must not keep anybody.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = &place.module {
-            module.same_process()?;
             return Ok(Arc::clone(module));
         }
         let (calls, context) = match &place.loaded {
@@ -154,7 +153,6 @@ impl Module {
             calls,
             init_text,
             is_adopted,
-            process: fork::generation(),
             state: Mutex::new(State::new()),
             changed: Condvar::new(),
             logins: Logins::default(),
@@ -162,11 +160,6 @@ impl Module {
         });
         place.module = Some(Arc::clone(&module));
         Ok(module)
-    }
-
-    /// A module that was loaded before a fork is its parent's: neither side knows what the other does with it.
-    pub(super) fn same_process(&self) -> Result<(), Pkcs11Failure> {
-        if self.process == fork::generation() { Ok(()) } else { Err(Pkcs11Failure::Forked) }
     }
 
     /// Waits while the module is reset, and then lets the caller in.
@@ -275,14 +268,14 @@ impl Module {
         Ok(Alone(self))
     }
 
-    /// Void sessions and handles; nothing else happens where the module is somebody else's.
+    /// Void sessions and handles; no more than that happens where the module is somebody else's, and still initialised.
     fn renew(&self) -> Result<(), Fault> {
         self.logins.forget();
-        if self.is_adopted {
-            return Ok(());
+        if !self.is_adopted {
+            // It may be finalised already, or unable to say so: what counts is whether it can be initialised.
+            self.calls.finalize().ok();
         }
-        // It may be finalised already, or unable to say so: what counts is whether it can be initialised.
-        self.calls.finalize().ok();
+        // Whoever initialised an adopted one may have finalised it since.
         match initialize(&self.context, self.init_text) {
             Err(fault) if fault.code == ck::CKR_CRYPTOKI_ALREADY_INITIALIZED => Ok(()),
             other => other,
@@ -427,6 +420,16 @@ impl fmt::Debug for Module {
     }
 }
 
+/// Whether this process may have modules: one that was forked from a process with modules may not. Neither side knows what
+/// the other does with a module, and a lock of its own may be held by a thread that only the parent has.
+fn is_ours() -> Result<(), Pkcs11Failure> {
+    let own = fork::generation();
+    match OWNER.compare_exchange(NOBODY, own, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(owner) if owner != own => Err(Pkcs11Failure::Forked),
+        _ => Ok(()),
+    }
+}
+
 fn initialize(context: &Pkcs11, text: Option<&'static CStr>) -> Result<(), Fault> {
     context.initialize(raw::initialize_args(text)).map_err(|error| Fault::of(&error, "C_Initialize"))
 }
@@ -453,6 +456,11 @@ impl Place {
 
 /// By the file's real path. Nothing is ever taken out: a module stays loaded.
 static MODULES: OnceLock<Mutex<HashMap<PathBuf, Arc<Mutex<Place>>>>> = OnceLock::new();
+
+/// The process, by its generation, that loads modules.
+static OWNER: AtomicU64 = AtomicU64::new(NOBODY);
+/// No generation is zero.
+const NOBODY: u64 = 0;
 
 /// How often somebody who waits looks at the clock.
 const SLICE: Duration = Duration::from_millis(5);

@@ -104,24 +104,7 @@ impl Calls {
         const NAMES: [&str; 2] = ["C_EncryptInit", "C_Encrypt"];
         let init = self.list.C_EncryptInit.ok_or(Fault::missing(NAMES[0]))?;
         let call = self.list.C_Encrypt.ok_or(Fault::missing(NAMES[1]))?;
-        mechanism.with(|mechanism| {
-            // SAFETY: `mechanism` and what it points to live until `with` returns, which is after both calls.
-            check(unsafe { init(on.session, mechanism, on.key) }, NAMES[0])?;
-            let mut written = ulong(output.len());
-            // SAFETY: `input` is only read in spite of its type, `output` has room for `written` bytes, and all of
-            // them live until the call is over.
-            let answer = unsafe {
-                call(
-                    on.session,
-                    input.as_ptr().cast_mut(),
-                    ulong(input.len()),
-                    output.as_mut_ptr(),
-                    &mut written,
-                )
-            };
-            check(answer, NAMES[1])?;
-            within(written, output.len(), NAMES[1])
-        })
+        in_two_calls((init, call), NAMES, on, mechanism, input, output)
     }
 
     /// Decrypts `input` into the front of `output`, and says how many bytes that were.
@@ -135,23 +118,7 @@ impl Calls {
         const NAMES: [&str; 2] = ["C_DecryptInit", "C_Decrypt"];
         let init = self.list.C_DecryptInit.ok_or(Fault::missing(NAMES[0]))?;
         let call = self.list.C_Decrypt.ok_or(Fault::missing(NAMES[1]))?;
-        mechanism.with(|mechanism| {
-            // SAFETY: as in `encrypt`.
-            check(unsafe { init(on.session, mechanism, on.key) }, NAMES[0])?;
-            let mut written = ulong(output.len());
-            // SAFETY: as in `encrypt`.
-            let answer = unsafe {
-                call(
-                    on.session,
-                    input.as_ptr().cast_mut(),
-                    ulong(input.len()),
-                    output.as_mut_ptr(),
-                    &mut written,
-                )
-            };
-            check(answer, NAMES[1])?;
-            within(written, output.len(), NAMES[1])
-        })
+        in_two_calls((init, call), NAMES, on, mechanism, input, output)
     }
 
     /// Puts `value` into the session as a secret that the module will give back when it is wrapped: it can be taken
@@ -276,6 +243,34 @@ impl Calls {
         // caller's care; a call that comes later is answered with an error.
         check(unsafe { call(ptr::null_mut()) }, NAME)
     }
+}
+
+/// The two calls that encrypt and the two that decrypt, which are of one form each.
+type Init = unsafe extern "C" fn(ck::CK_SESSION_HANDLE, *mut CK_MECHANISM, ck::CK_OBJECT_HANDLE) -> CK_RV;
+type Crypt = unsafe extern "C" fn(ck::CK_SESSION_HANDLE, *mut u8, CK_ULONG, *mut u8, *mut CK_ULONG) -> CK_RV;
+
+/// Begins with `mechanism` and goes over `input` at once, into the front of `output`; says how many bytes that were.
+fn in_two_calls(
+    (init, call): (Init, Crypt),
+    names: [&'static str; 2],
+    on: Target,
+    mechanism: Mechanism<'_>,
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<usize, Fault> {
+    mechanism.with(|mechanism| {
+        // SAFETY: `init` is the module's own function of this name. `mechanism` and what it points to live until `with`
+        // returns, which is after both calls.
+        check(unsafe { init(on.session, mechanism, on.key) }, names[0])?;
+        let mut written = ulong(output.len());
+        // SAFETY: `call` is the module's own function of this name. `input` is only read in spite of its type, `output` has
+        // room for `written` bytes, and all of them live until the call is over.
+        let answer = unsafe {
+            call(on.session, input.as_ptr().cast_mut(), ulong(input.len()), output.as_mut_ptr(), &mut written)
+        };
+        check(answer, names[1])?;
+        within(written, output.len(), names[1])
+    })
 }
 
 /// What the module is initialised with: its own locks, and a text of its vendor's where the configuration has one.

@@ -82,8 +82,9 @@ impl Shared {
     pub(super) async fn ask(self: &Arc<Self>, task: Task) -> Result<Answer, Pkcs11Failure> {
         self.same_process()?;
         let (now, deadline) = (self.clock.now(), self.options.deadline);
-        // A little earlier, so that a worker that gives up can still say why.
-        let until = now + (deadline - (deadline / 8).min(MARGIN));
+        // A little earlier, so that a worker that gives up can still say why; one that does not is in a call that hangs.
+        let patience = deadline - (deadline / 8).min(MARGIN);
+        let until = now + patience;
         let taken = self.queue.put(task, now, until, deadline).map_err(|refusal| match refusal {
             Refusal::Full => Pkcs11Failure::QueueFull,
             Refusal::Closed => Pkcs11Failure::Closed,
@@ -97,8 +98,13 @@ impl Shared {
             }
         }
         match within(&*self.clock, deadline, taken.reply).await {
-            Some(answer) => answer.unwrap_or(Err(Pkcs11Failure::Closed)),
-            None if self.queue.is_stuck(self.clock.now(), deadline) => Err(Pkcs11Failure::Wedged),
+            Some(Some(answer)) => answer,
+            // Nobody began with it: it was taken up too late, or never will be.
+            Some(None) if !self.is_closed.load(Ordering::SeqCst) && self.clock.now() >= until => {
+                Err(Pkcs11Failure::Deadline)
+            }
+            Some(None) => Err(Pkcs11Failure::Closed),
+            None if self.queue.is_stuck(self.clock.now(), patience) => Err(Pkcs11Failure::Wedged),
             None => Err(Pkcs11Failure::Deadline),
         }
     }
@@ -118,6 +124,10 @@ impl Shared {
     }
 
     pub(super) fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        if self.same_process().is_err() {
+            // Whoever holds the lock is not in this process, and never lets it go.
+            return self.catalogue.try_lock().ok().and_then(|catalogue| catalogue.clone());
+        }
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -180,6 +190,9 @@ impl Shared {
 
     /// How things stand, with what the token said of itself.
     pub(super) fn report(&self, token: Option<TokenFacts>) -> Pkcs11Report {
+        if let Err(forked) = self.same_process() {
+            return self.report_of_a_child(forked);
+        }
         let (now, catalogue) = (self.clock.now(), self.catalogue());
         let condition = self.loaded_module().map(|module| module.condition());
         let (workers, waiting) = self.queue.counts();
@@ -203,6 +216,23 @@ impl Shared {
             unwraps: self.unwraps.load(Ordering::Relaxed),
             warnings: catalogue.map_or_else(Vec::new, |catalogue| self.warnings(&catalogue)),
             token,
+        }
+    }
+
+    /// Without any lock, which a thread of the parent's may have held.
+    fn report_of_a_child(&self, forked: Pkcs11Failure) -> Pkcs11Report {
+        Pkcs11Report {
+            state: Pkcs11State::Down,
+            generation: 0,
+            last_failure: Some((forked, Duration::ZERO)),
+            workers: 0,
+            waiting: 0,
+            key: None,
+            mechanism: None,
+            wraps: self.wraps.load(Ordering::Relaxed),
+            unwraps: self.unwraps.load(Ordering::Relaxed),
+            warnings: Vec::new(),
+            token: None,
         }
     }
 

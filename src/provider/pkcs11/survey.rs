@@ -3,8 +3,11 @@
 //! Tokens are looked at without a login; keys are shown to who is logged in. Knows attributes, and wraps nothing. Section
 //! "Keys in a hardware security module" of the [operations manual](crate::manual::operations).
 
+use cryptoki::context::Info;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
+use cryptoki::slot::Slot;
+use cryptoki_sys as ck;
 
 use super::codes::Fault;
 use super::failure::{Pkcs11Failure, wide};
@@ -41,6 +44,26 @@ pub struct TokenEntry {
     pub is_chosen: bool,
     /// The numbers of the mechanisms that it offers.
     pub mechanisms: Vec<u64>,
+}
+
+/// What the slots of a module hold.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TokenSurvey {
+    /// Tokens that were set up.
+    pub tokens: Vec<TokenEntry>,
+    /// Slots with a token that says nothing of itself: one does not keep the others from being listed.
+    pub unreadable: Vec<UnreadableSlot>,
+}
+
+/// A slot whose token could not be asked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct UnreadableSlot {
+    /// Its number.
+    pub slot: u64,
+    /// What the module said.
+    pub failure: Pkcs11Failure,
 }
 
 /// An AES or RSA key of a token.
@@ -94,8 +117,8 @@ impl Pkcs11Surveyor {
     ///
     /// # Errors
     ///
-    /// Why the module could not be asked.
-    pub async fn tokens(&self) -> Result<Vec<TokenEntry>, ProviderError> {
+    /// Why the module, or its only token, could not be asked.
+    pub async fn tokens(&self) -> Result<TokenSurvey, ProviderError> {
         match self.provider.ask(Task::Tokens, Some("")).await? {
             Answer::Tokens(tokens) => Ok(tokens),
             _ => Err(Pkcs11Failure::Closed.into_error()),
@@ -116,28 +139,48 @@ impl Pkcs11Surveyor {
 }
 
 impl Worker {
-    pub(super) fn tokens(&self, pass: &Pass<'_>) -> Result<Vec<TokenEntry>, Trouble> {
+    pub(super) fn tokens(&self, pass: &Pass<'_>) -> Result<TokenSurvey, Trouble> {
         let context = &pass.module.context;
         let library = context.get_library_info().map_err(|error| Fault::of(&error, "C_GetInfo"))?;
         let slots = context.get_slots_with_token().map_err(|error| Fault::of(&error, "C_GetSlotList"))?;
-        let mut tokens = Vec::new();
+        let mut survey = TokenSurvey { tokens: Vec::new(), unreadable: Vec::new() };
+        let mut first = None;
         for slot in slots {
-            let info = context.get_token_info(slot).map_err(|error| Fault::of(&error, "C_GetTokenInfo"))?;
-            if !info.token_initialized() {
-                continue;
+            match self.token_in(pass, &library, slot) {
+                Ok(Some(token)) => survey.tokens.push(token),
+                Ok(None) => {}
+                // It was pulled out just now.
+                Err(fault) if fault.code == ck::CKR_TOKEN_NOT_PRESENT => {}
+                Err(fault) => {
+                    first.get_or_insert(fault);
+                    let slot = wide(slot.into());
+                    survey.unreadable.push(UnreadableSlot { slot, failure: fault.into() });
+                }
             }
-            let facts = TokenFacts::new(&info, &library);
-            let token = Token::new(slot, info);
-            let mechanisms = pass.module.calls.mechanisms(token.slot())?;
-            tokens.push(TokenEntry {
-                slot: token.number(),
-                facts,
-                wants_login: token.wants_login(),
-                is_chosen: token.matches(&self.shared.uri),
-                mechanisms: mechanisms.into_iter().map(wide).collect(),
-            });
         }
-        Ok(tokens)
+        match first {
+            // None can be read: it is rather about the module, which can be mended.
+            Some(fault) if survey.tokens.is_empty() => Err(fault.into()),
+            _ => Ok(survey),
+        }
+    }
+
+    fn token_in(&self, pass: &Pass<'_>, library: &Info, slot: Slot) -> Result<Option<TokenEntry>, Fault> {
+        let info = pass.module.context.get_token_info(slot);
+        let info = info.map_err(|error| Fault::of(&error, "C_GetTokenInfo"))?;
+        if !info.token_initialized() {
+            return Ok(None);
+        }
+        let facts = TokenFacts::new(&info, library);
+        let token = Token::new(slot, info);
+        let mechanisms = pass.module.calls.mechanisms(token.slot())?;
+        Ok(Some(TokenEntry {
+            slot: token.number(),
+            facts,
+            wants_login: token.wants_login(),
+            is_chosen: token.matches(&self.shared.uri),
+            mechanisms: mechanisms.into_iter().map(wide).collect(),
+        }))
     }
 
     pub(super) fn keys(&mut self, pass: &Pass<'_>) -> Result<Vec<KeyEntry>, Trouble> {

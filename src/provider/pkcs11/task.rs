@@ -19,7 +19,7 @@ use super::module::Pass;
 use super::options::Pkcs11Wrap;
 use super::raw::Target;
 use super::shared::Shared;
-use super::survey::{KeyEntry, TokenEntry};
+use super::survey::{KeyEntry, TokenSurvey};
 use super::token::Token;
 use super::worker::{Worker, is_logged_out};
 use crate::crypto::equal;
@@ -57,7 +57,7 @@ pub(super) enum Answer {
     Wrapped(Vec<u8>),
     Key(DataKey),
     Facts(Box<TokenFacts>),
-    Tokens(Vec<TokenEntry>),
+    Tokens(TokenSurvey),
     Keys(Vec<KeyEntry>),
 }
 

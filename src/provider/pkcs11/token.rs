@@ -38,6 +38,8 @@ impl Token {
         let (mut matching, others): (Vec<Self>, Vec<Self>) =
             present.into_iter().partition(|token| token.matches(uri));
         match (matching.len(), failed) {
+            // The one that cannot be read may be the one that is meant: its PIN is not for another.
+            (1, Some(fault)) if !uri.names_a_token() => Err(fault.into()),
             (1, _) => Ok(matching.remove(0)),
             (0, Some(fault)) => Err(fault.into()),
             (0, None) => Err(Pkcs11Failure::NoToken { wanted: wanted(uri), present: names(&others) }),
@@ -46,8 +48,10 @@ impl Token {
     }
 
     pub(super) fn new(slot: Slot, info: TokenInfo) -> Self {
-        // What the standard pads with blanks; nothing else is taken off.
-        let name = format!("\"{}\" (serial {})", info.label().trim_end(), info.serial_number().trim_end());
+        // What the standard pads with blanks; nothing else is taken off. Whoever set the token up chose the label, and it is
+        // for logs and terminals.
+        let shown = |text: &str| text.trim_end().escape_debug().to_string();
+        let name = format!("\"{}\" (serial {})", shown(info.label()), shown(info.serial_number()));
         Self { slot, info, name }
     }
 

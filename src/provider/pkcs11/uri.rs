@@ -120,6 +120,12 @@ impl Pkcs11Uri {
         self.token.as_deref()
     }
 
+    /// Whether it says which token is meant, by what only one should have.
+    #[must_use]
+    pub fn names_a_token(&self) -> bool {
+        self.token().is_some() || self.serial().is_some() || self.slot_id().is_some()
+    }
+
     /// The serial number of the token.
     #[must_use]
     pub fn serial(&self) -> Option<&str> {

@@ -115,7 +115,11 @@ impl Worker {
             };
             match next {
                 Next::Again | Next::LogIn => {}
-                Next::Pause(failure) => self.pause(&mut tried, job.until).map_err(|()| failure)?,
+                Next::Pause(failure) => {
+                    // If time runs out in the pause, this is why.
+                    last = Some(failure.clone());
+                    self.pause(&mut tried, job.until).map_err(|()| failure)?;
+                }
                 Next::Reset(failure) => {
                     module.note(patience.clock, &failure);
                     match module.reset(seen.connection, patience) {
@@ -157,20 +161,20 @@ impl Worker {
 
     /// The handles of the key of this id, for a call of this pass.
     pub(super) fn target(&mut self, pass: &Pass<'_>, id: &[u8]) -> Result<Target, Trouble> {
+        let shared = Arc::clone(&self.shared);
         let known = self.handles.get(id).and_then(|handle| handle.in_login(pass)).copied();
-        let (label, sort) = (self.shared.label.clone(), self.shared.wrap().sort());
         let (session, _) = self.session(pass, false)?;
-        let handle = match known {
-            Some(handle) => handle,
-            None => match keys::only(session, sort, &label, id) {
-                Ok(handle) => handle,
-                // Private keys are not there for who is not logged in.
-                Err(failure) => return Err(unless_logged_out(session, failure)),
-            },
+        let on = session.handle();
+        if let Some(handle) = known {
+            return Ok(Target { session: on, key: handle.handle() });
+        }
+        let handle = match keys::only(session, shared.wrap().sort(), &shared.label, id) {
+            Ok(handle) => handle,
+            // Private keys are not there for who is not logged in.
+            Err(failure) => return Err(unless_logged_out(session, failure)),
         };
-        let target = Target { session: session.handle(), key: handle.handle() };
         self.handles.insert(id.to_vec(), Stamped::new(pass, handle));
-        Ok(target)
+        Ok(Target { session: on, key: handle.handle() })
     }
 
     /// Decides about a failed attempt, and forgets what can no longer be relied on.

@@ -307,11 +307,11 @@ kuvert hsm list   [--pin-file FILE] [--json] URI|MODULE
     examples: "\
 kuvert hsm list /usr/lib/softhsm/libsofthsm2.so
 kuvert hsm list --pin-file /etc/kuvert/pin \\
-    'pkcs11:token=prod?module-path=/usr/lib/softhsm/libsofthsm2.so'
+    'pkcs11:token=hsm?module-path=/usr/lib/softhsm/libsofthsm2.so'
 kuvert hsm keygen --pin-file /etc/kuvert/pin \\
-    'pkcs11:token=prod;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'
+    'pkcs11:token=hsm;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'
 kuvert hsm check --pin-file /etc/kuvert/pin --json \\
-    'pkcs11:token=prod;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'",
+    'pkcs11:token=hsm;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so'",
     notes: "\
 A URI (RFC 7512) names token, key and module; quote it. The PIN is never in
 it: its file is named by pin-source=file:PATH or --pin-file, or else it is
@@ -325,7 +325,7 @@ check warns of keys that are extractable, readable or short. The fields of
 --json are described in the operations manual.",
     statuses: &[
         (0, "listed, made, or it works"),
-        (1, "writing failed"),
+        (1, "writing failed, or a token of several cannot be read"),
         (2, "wrong call, a malformed URI, or a key that exists"),
         (6, "module, token, PIN or key cannot be used"),
     ],

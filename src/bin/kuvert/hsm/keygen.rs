@@ -1,5 +1,7 @@
 //! `kuvert hsm keygen`.
 
+use std::time::Duration;
+
 use kuvert::provider::KeyCustodian as _;
 use kuvert::provider::pkcs11::{KeyEntry, Pkcs11Wrap};
 use serde_json::json;
@@ -27,7 +29,8 @@ pub(super) fn run(key: HsmKey, is_rsa: bool, as_json: bool) -> Result<(), Failur
     let name = format!("{label}/{}", hex(&id));
     // fmt: T-23
     let created = key.unlocked(|builder| {
-        let custodian = builder.custodian().map_err(|error| hsm::misconfigured(&error))?;
+        let custodian =
+            builder.with_deadline(LONGEST).custodian().map_err(|error| hsm::misconfigured(&error))?;
         hsm::run(custodian.create_wrapping_key(&name))
     })?;
     let uri = with_wrap(key.uri(), &wrap_name(wrap));
@@ -55,3 +58,6 @@ fn next_id(keys: &[KeyEntry], label: &str) -> Vec<u8> {
     let bytes = (highest.unwrap_or(0) + 1).to_be_bytes();
     bytes.into_iter().skip_while(|byte| *byte == 0).collect()
 }
+
+/// Making an RSA key may take a small or busy token longer than any wrap, and nobody waits but who typed this.
+const LONGEST: Duration = Duration::from_secs(180);

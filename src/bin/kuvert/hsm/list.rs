@@ -1,6 +1,7 @@
 //! `kuvert hsm list`.
 
-use kuvert::provider::pkcs11::{KeyEntry, Pkcs11Failure, TokenEntry};
+use kuvert::Category;
+use kuvert::provider::pkcs11::{KeyEntry, Pkcs11Failure, TokenEntry, UnreadableSlot};
 use serde_json::{Value, json};
 
 use super::{hex, in_words, line, pin_warning, token_json, wrap_name};
@@ -10,10 +11,12 @@ use crate::names;
 
 pub(super) fn run(key: &HsmKey, as_json: bool) -> Result<(), Failure> {
     let surveyor = key.builder(None)?.surveyor().map_err(|error| hsm::misconfigured(&error))?;
-    let tokens = hsm::run(surveyor.tokens())?.map_err(|error| hsm::cannot_be_asked(&error))?;
+    let survey = hsm::run(surveyor.tokens())?.map_err(|error| hsm::cannot_be_asked(&error))?;
+    let tokens = &survey.tokens;
     let mut keys = Err("name one token by token= or serial= in a URI to see its keys");
     // A PIN is never tried on a token that may not be the one it is of.
-    if tokens.iter().filter(|token| token.is_chosen).count() == 1 {
+    let is_clear = survey.unreadable.is_empty() || key.uri().names_a_token();
+    if is_clear && tokens.iter().filter(|token| token.is_chosen).count() == 1 {
         let found = key.unlocked(|builder| {
             let surveyor = builder.surveyor().map_err(|error| hsm::misconfigured(&error))?;
             Ok(match hsm::run(surveyor.keys())? {
@@ -25,12 +28,31 @@ pub(super) fn run(key: &HsmKey, as_json: bool) -> Result<(), Failure> {
     }
     if as_json {
         let tokens: Vec<Value> = tokens.iter().map(|token| token_of(token, keys.as_deref().ok())).collect();
-        return say(&json!({ "tokens": tokens }).to_string());
+        let unreadable: Vec<Value> = survey.unreadable.iter().map(unreadable_json).collect();
+        say(&json!({ "tokens": tokens, "unreadable": unreadable }).to_string())?;
+    } else {
+        if tokens.is_empty() {
+            say("the module has no token that was set up")?;
+        }
+        tokens.iter().try_for_each(|token| say(&text_of(token, keys.as_deref().map_err(|why| *why))))?;
     }
-    if tokens.is_empty() {
-        say("the module has no token that was set up")?;
+    match &survey.unreadable[..] {
+        [] => Ok(()),
+        _ if as_json => Err(Failure::already_told(Category::Io)),
+        slots => Err(Failure::new(
+            Category::Io,
+            slots.iter().map(unreadable_in_words).collect::<Vec<_>>().join("; "),
+        )
+        .advise("the other tokens are listed; the module's own log may say more")),
     }
-    tokens.iter().try_for_each(|token| say(&text_of(token, keys.as_deref().map_err(|why| *why))))
+}
+
+fn unreadable_in_words(slot: &UnreadableSlot) -> String {
+    format!("the token in slot {} cannot be read: {}", slot.slot, slot.failure)
+}
+
+fn unreadable_json(slot: &UnreadableSlot) -> Value {
+    json!({ "slot": slot.slot, "message": slot.failure.to_string() })
 }
 
 fn wants_pin(error: &kuvert::ProviderError) -> bool {

@@ -11,6 +11,7 @@ use kuvert::provider::pkcs11::{
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub(crate) use self::remedy::{failure_of, of as remedy_of};
@@ -73,6 +74,11 @@ impl HsmKey {
 
     pub(crate) const fn wrap(&self) -> Option<Pkcs11Wrap> {
         self.options.wrap
+    }
+
+    /// The longest that a call takes.
+    pub(crate) const fn deadline(&self) -> Duration {
+        self.options.deadline
     }
 
     /// As it may be shown: a URI has no PIN.

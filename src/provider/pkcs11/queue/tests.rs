@@ -1,3 +1,5 @@
+//! The queue by itself, with a clock that stands still: order, deadlines, workers that come and go.
+
 use std::pin::pin;
 use std::task::Wake;
 
