@@ -38,6 +38,7 @@
 //! |---|---|
 //! | one value in memory | [`Kuvert::seal`], [`Kuvert::open`] |
 //! | many small values: fields, rows, events | [`Kuvert::new_record_key`] and [`Kuvert::load_record_key`], then [`RecordKey`] |
+//! | the data of persons who may have to be erased | [`Subjects`], over a [`keystore`] |
 //! | a stream of any length | [`Kuvert::sealer`] and [`Sealer::into_writer`]; [`MessageStart`], [`Kuvert::opener`] and [`Opener::into_reader`] |
 //! | the same on several cores | [`Sealer::into_parallel_writer`], [`Opener::into_parallel_reader`]; [`Threads`] in the options of the others |
 //! | the same with tokio, or as a `Stream` of `Bytes` | `Sealer::into_async_writer` and `into_stream`, `MessageStart::read_async`, `Opener::into_async_reader` and `into_stream` (feature `tokio`) |

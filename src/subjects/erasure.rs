@@ -114,7 +114,7 @@ impl Scope {
     /// # Errors
     ///
     /// [`SubjectError::OnHold`] if somebody who would be erased is on [hold](Self::hold), and nothing is changed;
-    /// [`SubjectError::Denied`](SubjectError::Key) by the authorizer; what the key store or the anchor failed with:
+    /// [`RecordError::Denied`] in [`SubjectError::Key`] by the authorizer; what the key store or the anchor failed with:
     /// call again, with the same request.
     ///
     /// # Cancel safety

@@ -61,7 +61,7 @@ impl Subject<'_> {
     pub async fn open<T: Value>(&self, sealed: &Sealed<T>, cell: Cell<'_>) -> Result<Opened<T>, RecordError> {
         let scope = self.scope();
         let shared = scope.shared();
-        let frame = record::decode(sealed.as_bytes(), max_len(&shared.options.records))?;
+        let frame = scope.frame_of(sealed.as_bytes())?;
         if !shared.is_watched() {
             let open = |hot: &mut Hot| {
                 let is_newest = hot.key.reference() == frame.reference;
@@ -167,13 +167,20 @@ impl Scope {
     /// Dropping the future loses nothing.
     pub async fn open<T: Value>(&self, sealed: &Sealed<T>, cell: Cell<'_>) -> Result<Opened<T>, RecordError> {
         let shared = self.shared();
-        let frame = record::decode(sealed.as_bytes(), max_len(&shared.options.records))?;
+        let frame = self.frame_of(sealed.as_bytes())?;
         if !shared.is_watched() {
             if let Some(opened) = self.open_at_hand(&frame, &cell, None, |_| ()) {
                 return typed(opened?);
             }
         }
         typed(Box::pin(self.open_and_tell(&frame, &cell, None)).await?)
+    }
+
+    /// Takes a record apart; what is none is told as one that did not open.
+    #[inline]
+    fn frame_of<'r>(&self, record: &'r [u8]) -> Result<RecordFrame<'r>, RecordError> {
+        let frame = record::decode(record, max_len(&self.shared().options.records));
+        frame.or_else(|error| self.telling(Operation::OpenRecord).end(Err(error)))
     }
 
     #[inline]

@@ -16,10 +16,12 @@ use crate::failure::Failure;
 use crate::keys::Manner;
 use crate::{help, names};
 
+pub(crate) use self::subjects::SubjectsArguments;
+#[cfg(feature = "sqlite")]
 pub(crate) use self::subjects::{
     BackupArguments, CheckBackupArguments, EraseArguments, FileArguments, HoldArguments, InitArguments,
     PeopleArguments, ReasonName, ReceiptsArguments, ReleaseArguments, RestoreArguments, RollArguments,
-    StatusArguments, StoreArguments, StoreKeyArguments, SubjectsAction, SubjectsArguments,
+    StatusArguments, StoreArguments, StoreKeyArguments, SubjectsAction,
 };
 
 /// Seals files, streams and backups with AES-256-GCM, each under a data key of its own that your key wraps.

@@ -165,6 +165,10 @@ fn everything_is_told_once() {
             told(Operation::OpenRecord, tampered, CacheState::Hit)
         ]
     );
+    let plain = crate::subjects::Sealed::<String>::from_bytes(b"plain".to_vec());
+    ready(scope.open(&plain, cell(1))).unwrap_err();
+    let [none] = log.take().try_into().unwrap();
+    assert_eq!((none.outcome, none.subject, none.key), (Outcome::Refused(Category::Malformed), None, None));
     play.subjects.clear_cache();
     ready(scope.open_many([(&sealed, cell(1)), (&sealed, cell(2))])).unwrap();
     assert_eq!(
@@ -174,12 +178,22 @@ fn everything_is_told_once() {
             told(Operation::OpenRecord, tampered, CacheState::Miss)
         ]
     );
+}
+
+#[test]
+fn messages_and_rotations_are_told() {
+    let log = Arc::new(Log::default());
+    let play = Play::with(SubjectsOptions::default().with_observer(log.clone()));
+    let scope = play.subjects.scope("tenant");
     let context = EncryptionContext::empty();
     let message = ready(scope.subject("anna").seal_message(b"x", &context)).unwrap();
     ready(scope.open_message(&message, &context)).unwrap();
     let [sealing, opening] = log.take().try_into().unwrap();
     assert_eq!((sealing.operation, sealing.outcome), (Operation::SealMessage, Outcome::Ok));
-    assert_eq!(opening, told(Operation::OpenMessage, Outcome::Ok, CacheState::Hit));
+    assert_eq!((opening.operation, opening.outcome), (Operation::OpenMessage, Outcome::Ok));
+    assert_eq!((sealing.cache, opening.cache), (CacheState::Miss, CacheState::Hit));
+    assert_eq!((&sealing.subject, &sealing.key), (&opening.subject, &opening.key));
+    assert!(sealing.subject.is_some() && sealing.key.is_some());
     ready(scope.subject("anna").rotate()).unwrap();
     assert_eq!(log.take()[0].operation, Operation::Rotate);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kuvert::{KeyStoreError, KeyStoreErrorKind, SubjectError};
+use kuvert::{AnchorError, KeyStoreError, KeyStoreErrorKind, SubjectError};
 
 use super::*;
 
@@ -88,7 +88,47 @@ pub(super) fn subject_rows() -> Vec<Row> {
         ),
         of("Usage", Usage, SubjectError::Usage("do it otherwise"), "do it otherwise"),
     ]
+    .into_iter()
+    .chain(erasure_rows())
+    .collect()
 }
 
+/// What only erasures, anchors and backups say.
+fn erasure_rows() -> Vec<Row> {
+    let of = |name, category, error: SubjectError, text| {
+        assert_eq!(error.category(), category, "{name}");
+        row(name, category, &error, text)
+    };
+    let backup = SubjectError::Backup { what: "a rule", category: Truncated };
+    vec![
+        of(
+            "OnHold",
+            Refused,
+            SubjectError::OnHold,
+            "on hold: release every hold before the erasure, or wait for it",
+        ),
+        of("Anchor", Malformed, AnchorError::damaged("it is cut off").into(), "anchor: it is cut off"),
+        of(
+            "OtherAnchor",
+            Refused,
+            SubjectError::OtherAnchor,
+            "the anchor belongs to another key store: give the one of this store",
+        ),
+        of("Diverged", Refused, SubjectError::Diverged { number: 7 }, DIVERGED),
+        of(
+            "ChainTampered",
+            Tampered,
+            SubjectError::ChainTampered { chain: "receipts", number: 7 },
+            "the chain of receipts was tampered with at number 7",
+        ),
+        of("Refused", Refused, SubjectError::Refused("by rule"), "refused: by rule"),
+        of("Backup", Truncated, backup, "backup of a key store: a rule"),
+        of("Provider", KeyUnavailable, provider().into(), "aws-kms: access denied (key \"arn:1\")"),
+        of("Io", Io, other().into(), "reading or writing failed: disk on fire"),
+    ]
+}
+
+const DIVERGED: &str =
+    "the key store and its anchor contradict each other at tombstone 7: restore the newest of both";
 const DAMAGED: &str =
     "the key store's row of reference 0000000000000001 is damaged, or was exchanged for another";
