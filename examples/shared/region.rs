@@ -1,8 +1,11 @@
 //! Stands for a key service in one region where no server is at hand: a wrapping key in memory, and an outage by script.
 
-use kuvert::provider::{Health, KeyInfo, KeyProvider, MemoryProvider, ProviderInfo, WrapContext};
+use kuvert::provider::{
+    Health, KeyCustodian, KeyInfo, KeyProvider, MemoryProvider, ProviderInfo, WrapContext,
+};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind, Recipient, RecipientType};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 #[derive(Debug)]
 pub(crate) struct Region {
@@ -55,5 +58,21 @@ impl KeyProvider for Region {
     fn describe(&self) -> ProviderInfo {
         let key = KeyInfo::new(RecipientType::AES_KWP, self.name).with_region(self.name);
         ProviderInfo::new("region").with_key(key)
+    }
+}
+
+/// A key service destroys after days; this one at once, and answers from then on that there is no such key.
+#[kuvert::async_trait]
+impl KeyCustodian for Region {
+    async fn create_wrapping_key(&self, _: &str) -> Result<String, ProviderError> {
+        Err(ProviderError::new(ProviderErrorKind::Misconfigured, "region").with_key_id(self.name))
+    }
+
+    async fn schedule_destruction(&self, id: &str) -> Result<SystemTime, ProviderError> {
+        if id != self.name {
+            return Err(ProviderError::new(ProviderErrorKind::NotFound, "region").with_key_id(id));
+        }
+        self.set(Some(ProviderErrorKind::NotFound));
+        Ok(SystemTime::now())
     }
 }

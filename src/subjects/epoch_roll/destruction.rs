@@ -95,9 +95,15 @@ impl Subjects {
             ));
         }
         shared.check_unneeded(keys).await?;
-        let mut gone = Vec::with_capacity(keys.len());
-        for key in keys {
-            gone.push(custodian.schedule_destruction(&key.id).await?);
+        let mut gone: Vec<SystemTime> = Vec::with_capacity(keys.len());
+        for (place, key) in keys.iter().enumerate() {
+            // One wrapping key may be that of several epochs, such as those of both classes: it is destroyed once.
+            let is_same =
+                |other: &KeyToDestroy| other.recipient_type == key.recipient_type && other.id == key.id;
+            gone.push(match keys[..place].iter().position(is_same) {
+                Some(before) => gone[before],
+                None => custodian.schedule_destruction(&key.id).await?,
+            });
         }
         Ok(gone)
     }
