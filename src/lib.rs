@@ -60,7 +60,7 @@
 //! | `ring`, `portable` | | other crypto backends, for where that one does not build; the bytes are the same. With several on, aws-lc is used, then ring |
 //! | `serde` | | `config`: key providers from a configuration file; options that such a file can hold |
 //! | `tokio` | | readers, writers and streams for tokio: `AsyncSealWriter`, `AsyncOpenReader`, `AsyncSeekReader`, `SealStream`, `OpenStream` in [`io`]. Traits only, no runtime |
-//! | `conformance` | | `provider::conformance`: the contract of [`provider::KeyProvider`] as a suite |
+//! | `conformance` | | `provider::conformance` and `keystore::conformance`: the contracts of [`provider::KeyProvider`] and [`keystore::KeyStore`] as suites |
 //! | `cli` | | the program `kuvert`; with `https` also for keys in AWS KMS, with `pkcs11` for keys in tokens |
 //! | `tracing` | | [`observe`]'s events as `tracing` events |
 //! | `aws-kms` | | `provider::aws_kms`: wrapping keys in AWS KMS |

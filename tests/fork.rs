@@ -345,3 +345,25 @@ fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
     // The child left the parent's thread alone.
     assert!(says(&used, ProviderErrorKind::Credentials).contains("no source of AWS credentials"));
 }
+
+/// A child has no threads of its parent's, and must not wait for them.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_child_is_refused_its_parents_key_store() {
+    use kuvert::keystore::{KeyStore as _, SqliteKeyStore, SqliteOptions};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let store = SqliteKeyStore::open_or_create(&path, &SqliteOptions::default()).unwrap();
+    assert!(block_on(store.create(b"root", &[])).unwrap().unwrap());
+    let told = in_child(|| {
+        let forked =
+            [block_on(store.root()).unwrap().unwrap_err(), block_on(store.remove(&[])).unwrap().unwrap_err()];
+        let is_forked = forked.iter().all(|error| error.kind == kuvert::KeyStoreErrorKind::Forked);
+        // The engine's list of locks is a copy of the parent's, and the locks are not there.
+        let own = SqliteKeyStore::open(&path, &SqliteOptions::default()).unwrap_err();
+        vec![u8::from(is_forked), u8::from(own.kind == kuvert::KeyStoreErrorKind::Forked)]
+    });
+    assert_eq!(told, [1, 1]);
+    assert_eq!(block_on(store.root()).unwrap().unwrap(), Some(b"root".to_vec()));
+}

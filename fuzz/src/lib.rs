@@ -21,6 +21,8 @@ pub mod fixtures;
 pub mod header;
 pub mod input;
 pub mod key_file;
+#[cfg(feature = "sqlite")]
+pub mod key_store;
 pub mod model;
 pub mod open_message;
 pub mod open_record;
@@ -37,6 +39,8 @@ pub type Body = fn(&[u8]);
 pub const BODIES: &[(&str, Body)] = &[
     #[cfg(feature = "serde")]
     ("config", config::run),
+    #[cfg(feature = "sqlite")]
+    ("key_store", key_store::run),
     #[cfg(feature = "pkcs11")]
     ("pkcs11_uri", pkcs11_uri::run),
     ("context", context::run),

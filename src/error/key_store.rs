@@ -79,7 +79,8 @@ pub enum KeyStoreErrorKind {
     Damaged,
     /// The call was wrong in itself.
     Misuse,
-    /// The process forked; the child must open the store anew.
+    /// The process forked while a store was open. What was opened is the parent's; whether the child can open one of its own
+    /// is the store's to say.
     Forked,
 }
 
@@ -96,7 +97,9 @@ impl KeyStoreErrorKind {
             Self::NewerSchema => "made by a newer release of kuvert",
             Self::Damaged => "its content is damaged; restore the newest backup",
             Self::Misuse => "wrong call",
-            Self::Forked => "the process forked; open the store anew in the child",
+            Self::Forked => {
+                "the process forked; open the store in a process that was started anew"
+            }
         }
     }
 }

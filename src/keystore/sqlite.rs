@@ -41,7 +41,8 @@ use crate::worker::Worker;
 /// what was asked.
 ///
 /// Copy the file only through [`snapshot`](KeyStore::snapshot) or a sealed backup: what was written last is in the log
-/// beside it. Not on a network file system, which locks nothing.
+/// beside it. Not on a network file system, which locks nothing. A process that forks must not have one open: in the child
+/// every call, and every opening, is refused as [`Forked`](KeyStoreErrorKind::Forked); what is started by `exec` is free.
 ///
 /// # Security
 ///
@@ -81,7 +82,8 @@ impl SqliteKeyStore {
     /// - `NewerSchema`: the key store of a later release;
     /// - `Damaged`: empty, truncated, or with tables that other programs changed;
     /// - `ReadOnly`: it, or its folder, may not be written;
-    /// - `Busy`: others hold it.
+    /// - `Busy`: others hold it;
+    /// - `Forked`: this process is a fork of one that had a key store open.
     pub fn open(path: impl AsRef<Path>, options: &SqliteOptions) -> Result<Self, KeyStoreError> {
         let path = path.as_ref();
         Ok(Engine::open(path, options, Use::Writes).and_then(|writer| Self::start(path, options, writer))?)

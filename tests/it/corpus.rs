@@ -8,6 +8,8 @@ mod bodies;
 mod planted;
 #[cfg(feature = "serde")]
 mod planted_config;
+#[cfg(feature = "sqlite")]
+mod planted_key_store;
 #[cfg(feature = "pkcs11")]
 mod planted_pkcs11;
 mod planted_rewrap;
@@ -82,18 +84,31 @@ fn pkcs11_uri() {
     replay("pkcs11_uri");
 }
 
+#[cfg(feature = "sqlite")]
+#[test]
+fn key_store() {
+    replay("key_store");
+}
+
 #[test]
 fn every_target_is_replayed() {
     let names = |paths: fs::ReadDir| -> BTreeSet<String> {
         paths.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
     };
     let targets = names(fs::read_dir(fuzz().join("fuzz_targets")).unwrap());
-    let replayed: BTreeSet<String> =
-        REPLAYED.iter().chain(&["differential", "config", "pkcs11_uri"]).map(|&s| s.to_owned()).collect();
+    let replayed: BTreeSet<String> = REPLAYED
+        .iter()
+        .chain(&["differential", "config", "key_store", "pkcs11_uri"])
+        .map(|&s| s.to_owned())
+        .collect();
     assert_eq!(targets, replayed);
     assert_eq!(targets, names(fs::read_dir(fuzz().join("corpus")).unwrap()));
     let bodies: Vec<&str> = bodies::BODIES.iter().map(|(name, _)| *name).collect();
-    let others = [("config", cfg!(feature = "serde")), ("pkcs11_uri", cfg!(feature = "pkcs11"))];
+    let others = [
+        ("config", cfg!(feature = "serde")),
+        ("key_store", cfg!(feature = "sqlite")),
+        ("pkcs11_uri", cfg!(feature = "pkcs11")),
+    ];
     let others: Vec<&str> = others.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
     assert_eq!(bodies, [&others, REPLAYED].concat());
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();

@@ -19,6 +19,8 @@ mod faults;
 mod files;
 mod hostile;
 mod interop;
+#[cfg(feature = "sqlite")]
+mod key_store;
 mod lifecycle;
 mod limits;
 mod ranges;

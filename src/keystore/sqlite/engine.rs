@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -14,6 +15,7 @@ use super::failure::{Answer, Failure};
 use super::options::SqliteOptions;
 use super::schema::{self, Found};
 use crate::error::KeyStoreErrorKind as Kind;
+use crate::fork;
 
 /// A connection, owned by one thread.
 pub(super) struct Engine {
@@ -160,6 +162,7 @@ pub(super) fn not_loading(connection: &Connection) -> Answer<()> {
 }
 
 fn connect(path: &Path, options: &SqliteOptions) -> Answer<Connection> {
+    not_forked()?;
     // Without URIs: a file name is a file name. Each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unopened(path, error))?;
@@ -183,6 +186,21 @@ fn connect(path: &Path, options: &SqliteOptions) -> Answer<Connection> {
     }
     Ok(connection)
 }
+
+/// The engine keeps one list of its locks for a process. A forked child has a copy of it and none of the locks, so that a
+/// connection that it opens may take for locked what is not: better none.
+fn not_forked() -> Answer<()> {
+    let now = fork::generation();
+    match OPENED_IN.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(first) if first != now => {
+            Err(Failure::Of(Kind::Forked, "a key store was open when this process was forked from another"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The generation of processes in which the engine was first used.
+static OPENED_IN: AtomicU64 = AtomicU64::new(0);
 
 /// "Unable to open" has many reasons, of which the engine tells none.
 fn unopened(path: &Path, error: rusqlite::Error) -> Failure {
