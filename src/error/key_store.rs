@@ -97,9 +97,7 @@ impl KeyStoreErrorKind {
             Self::NewerSchema => "made by a newer release of kuvert",
             Self::Damaged => "its content is damaged; restore the newest backup",
             Self::Misuse => "wrong call",
-            Self::Forked => {
-                "the process forked; open the store in a process that was started anew"
-            }
+            Self::Forked => "the process forked; open the store in a process that was started anew",
         }
     }
 }

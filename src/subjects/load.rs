@@ -4,7 +4,7 @@
 //! who wait loads anew. Making keys that are not there yet is `create.rs`'.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -143,8 +143,8 @@ impl Shared {
     ) -> Vec<Result<Arc<Key>, Fault>> {
         let mut epochs = HashMap::new();
         for row in rows.iter().flatten() {
-            if !epochs.contains_key(&row.epoch) {
-                epochs.insert(row.epoch, self.epoch_key(row.epoch).await);
+            if let Entry::Vacant(place) = epochs.entry(row.epoch) {
+                place.insert(self.epoch_key(row.epoch).await);
             }
         }
         let open = |row: SubjectRow| {

@@ -102,6 +102,7 @@ impl Scope {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
+    #[allow(clippy::missing_panics_doc, reason = "one answer for one question")]
     pub async fn needs_reseal<T: ?Sized>(&self, sealed: &Sealed<T>) -> Result<bool, RecordError> {
         self.need_reseal([sealed]).await?.pop().expect("one was asked about")
     }

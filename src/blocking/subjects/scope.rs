@@ -81,6 +81,7 @@ impl Scope {
     /// # Errors
     ///
     /// As [`crate::Scope::seal_many`].
+    #[allow(clippy::type_complexity, reason = "a result for the page and one for each value, as everywhere")]
     pub fn seal_many<'r, P: Plaintext + ?Sized + 'r>(
         &self,
         values: impl IntoIterator<Item = (Subject<'r>, &'r P, Cell<'r>)>,

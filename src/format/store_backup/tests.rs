@@ -37,7 +37,7 @@ fn every_vector_gives_what_it_states_however_it_comes() {
                     assert_eq!(change.to_string(), vector.text("change"), "{}", vector.name);
                 }
                 (expect, Err(fault)) => {
-                    assert_eq!(fault.category().name(), expect, "{} {fault:?}", vector.name)
+                    assert_eq!(fault.category().name(), expect, "{} {fault:?}", vector.name);
                 }
                 (expect, Ok(_)) => panic!("{}: it is whole, and not {expect}", vector.name),
             }

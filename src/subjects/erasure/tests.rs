@@ -309,7 +309,7 @@ fn two_processes_erase_at_once_and_the_chain_stands() {
         for half in names.chunks(20) {
             let subjects = house.again();
             threads.spawn(move || {
-                half.iter().for_each(|name| drop(erase(&subjects.scope("tenant-7"), name).unwrap()))
+                half.iter().for_each(|name| drop(erase(&subjects.scope("tenant-7"), name).unwrap()));
             });
         }
     });

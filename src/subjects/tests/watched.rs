@@ -13,11 +13,14 @@ use crate::{
     subjects::{AccessRequest, Authorizer, Denied, SubjectsOptions},
 };
 
+/// The operation, the caller, and whether a subject and a reference were known.
+type Asked = (Operation, Option<String>, bool, bool);
+
 /// Denies by purpose or by subject, and writes down what it was asked.
 #[derive(Debug, Default)]
 struct Guard {
     denied: Mutex<Vec<Pseudonym>>,
-    asked: Mutex<Vec<(Operation, Option<String>, bool, bool)>>,
+    asked: Mutex<Vec<Asked>>,
 }
 
 #[async_trait]

@@ -60,7 +60,7 @@ fn envelopes_of_roles_root_and_epoch() {
         ran += 1;
         match (vector.text("expect"), found) {
             ("ok", Ok(reference)) => {
-                assert_eq!(format!("{reference:016x}"), vector.text("claimed-reference"))
+                assert_eq!(format!("{reference:016x}"), vector.text("claimed-reference"));
             }
             (expect, Err(error)) => assert_eq!(error.category().name(), expect, "{}: {error}", vector.name),
             (expect, Ok(_)) => panic!("{}: it opens, and is not {expect}", vector.name),

@@ -60,7 +60,6 @@ pub(super) struct Sample {
     bug: Bug,
     calls: AtomicU64,
     is_busy: AtomicBool,
-    is_dead: AtomicBool,
     rows: Mutex<Vec<SubjectRow>>,
 }
 
@@ -68,8 +67,8 @@ type Answer<T> = Result<T, KeyStoreError>;
 
 impl Sample {
     pub(super) fn new(inner: MemoryKeyStore, bug: Bug) -> Self {
-        let (calls, is_busy, is_dead) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        Self { inner, bug, calls, is_busy, is_dead, rows: Mutex::default() }
+        let (calls, is_busy) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { inner, bug, calls, is_busy, rows: Mutex::default() }
     }
 
     fn has(&self, bug: Bug) -> bool {
