@@ -270,8 +270,8 @@ fn joint(input: &mut Input<'_>, pseudonym: Pseudonym) -> Joint {
 fn burial(input: &mut Input<'_>, model: &dyn KeyStore) -> Burial {
     let shape = input.u8();
     let last = ask(model.tombstones(0, 1000)).map_or(0, |stones| stones.len() as u64);
-    let mut burial = Burial::default();
-    burial.after = if shape & 7 == 7 { u64::from(shape >> 3) } else { last };
+    let mut burial =
+        Burial { after: if shape & 7 == 7 { u64::from(shape >> 3) } else { last }, ..Burial::default() };
     if shape & 8 == 0 {
         burial.names = vec![name(input.u8())];
         let rows = ask(model.versions(&burial.names[0])).unwrap_or_default();

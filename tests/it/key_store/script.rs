@@ -43,8 +43,7 @@ pub(super) fn step(store: &dyn KeyStore, number: u64) {
             let from = if number % 11 == 5 { number - 1 } else { number - 5 };
             let rows: Vec<SubjectRow> = (1..7).map(|of| row(from * 8 + of, open)).collect();
             let last = run(store.tombstones(0, usize::MAX)).len() as u64;
-            let mut burial = Burial::default();
-            burial.after = last;
+            let mut burial = Burial { after: last, ..Burial::default() };
             burial.tombstones = rows.iter().map(|row| tombstone(row.reference)).collect();
             burial.names = rows.iter().map(|row| row.pseudonym).collect();
             assert_eq!(run(store.bury(&burial)), Buried::Done, "{number}");
