@@ -45,7 +45,7 @@ fn nothing_is_found_in_a_store_without_a_bug() {
 
 #[test]
 fn every_bug_is_found_by_its_clause() {
-    for (bug, clause) in [
+    let planted = [
         (Bug::DescribesAnew, Clause::Describe),
         (Bug::AnswersWithoutARoot, Clause::Empty),
         (Bug::CreatesTwice, Clause::Create),
@@ -82,8 +82,8 @@ fn every_bug_is_found_by_its_clause() {
         (Bug::ForgetsAtTheEnd, Clause::Durable),
         (Bug::ShowsNamesInErrors, Clause::Silent),
         (Bug::ShowsNamesInDebug, Clause::Silent),
-    ] {
-        let found = found_in(bug);
-        assert!(found.contains(&clause), "{bug:?} was found by {found:?}");
-    }
+    ];
+    let found = planted.map(|(bug, clause)| (bug, clause, found_in(bug)));
+    let missed: Vec<_> = found.iter().filter(|(_, clause, found)| !found.contains(clause)).collect();
+    assert!(missed.is_empty(), "planted, and found by: {missed:?}");
 }

@@ -34,8 +34,8 @@ pub(super) enum Use {
 impl Engine {
     /// Opens the file, which has to be a key store of this release.
     pub(super) fn open(path: &Path, options: &SqliteOptions, what: Use) -> Answer<Self> {
-        let connection = connect(path, options)?;
-        if schema::recognise(&connection)? == Found::Nothing {
+        let mut connection = connect(path, options)?;
+        if schema::recognise(&connection.transaction()?)? == Found::Nothing {
             return Err(Failure::damaged("the file is empty"));
         }
         Self::over(connection, what)
@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn open_or_create(path: &Path, options: &SqliteOptions) -> Answer<Self> {
         let is_new = make_file(path)?;
         let mut connection = connect(path, options)?;
-        if schema::recognise(&connection)? == Found::Nothing {
+        if schema::recognise(&connection.transaction()?)? == Found::Nothing {
             use_a_log(&connection, options.busy_timeout)?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             // Others may have been faster.
@@ -68,7 +68,8 @@ impl Engine {
         if mode != "wal" {
             return Err(Failure::damaged("other programs have switched its write-ahead log off"));
         }
-        schema::verify(&connection)?;
+        // At one moment: another process may be at the end of a load.
+        schema::verify(&*connection.unchecked_transaction()?)?;
         if what == Use::Reads {
             connection.pragma_update(None, "query_only", true)?;
         }
@@ -163,6 +164,10 @@ pub(super) fn not_loading(connection: &Connection) -> Answer<()> {
 
 fn connect(path: &Path, options: &SqliteOptions) -> Answer<Connection> {
     not_forked()?;
+    // The engine takes what is shorter than its header for an empty file, and would write over it.
+    if path.metadata().is_ok_and(|found| found.is_file() && (1..HEADER).contains(&found.len())) {
+        return Err(Failure::Of(Kind::Foreign, "shorter than any SQLite database"));
+    }
     // Without URIs: a file name is a file name. Each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unopened(path, error))?;
@@ -252,5 +257,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
+/// Bytes that every database begins with.
+const HEADER: u64 = 100;
 const FULL: i64 = 2;
 const IN_MEMORY: i64 = 2;

@@ -3,7 +3,7 @@
 //! Floor 4: text and its comparison with what is there. Section "Key store and subjects" of the
 //! [format](crate::manual::format).
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::failure::{Answer, Failure};
 use crate::error::KeyStoreErrorKind as Kind;
@@ -17,8 +17,8 @@ pub(super) enum Found {
     Ours,
 }
 
-/// Looks at a file without changing it.
-pub(super) fn recognise(connection: &Connection) -> Answer<Found> {
+/// Looks at a file without changing it. Within a transaction: another process may be making the tables just now.
+pub(super) fn recognise(connection: &Transaction<'_>) -> Answer<Found> {
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
     let application = number("PRAGMA application_id")?;
     let version = number("PRAGMA user_version")?;

@@ -20,28 +20,28 @@ pub(super) fn step(store: &dyn KeyStore, number: u64) {
         .map(|epoch| &epoch.reference)
         .next_back()
         .expect("one");
-    let [a, b] = [number * 8, number * 8 + 1].map(name);
+    let [a, b] = [number * 64, number * 64 + 1].map(name);
     match number % 11 {
         1 | 4 => {
-            let rows: Vec<SubjectRow> = (0..20).map(|of| row(number * 8 + of, open)).collect();
+            let rows: Vec<SubjectRow> = (0..20).map(|of| row(number * 64 + of, open)).collect();
             let answers = run(store.insert_many(&rows, Names::StayErased));
             assert!(answers.iter().all(|answer| *answer == Inserted::Done), "{number}: {answers:?}");
         }
         2 => {
-            let mut joint_row = row(number * 8, open);
+            let mut joint_row = row(number * 64, open);
             let members = if a < b { vec![a, b] } else { vec![b, a] };
-            let joint = Joint { pseudonym: name(number * 8 + 5), ends: JointEnds::WithTheLast, members };
+            let joint = Joint { pseudonym: name(number * 64 + 5), ends: JointEnds::WithTheLast, members };
             joint_row.pseudonym = joint.pseudonym;
             assert_eq!(run(store.insert(&joint_row, Some(&joint), Names::StayErased)), Inserted::Done);
         }
         3 => {
-            let hold = Hold { pseudonym: name((number - 2) * 8), case: [1; 32], since: number };
+            let hold = Hold { pseudonym: name((number - 2) * 64), case: [1; 32], since: number };
             assert!(run(store.hold(&hold)));
         }
         // Of what came two or three steps before, a part.
         5 | 6 => {
             let from = if number % 11 == 5 { number - 1 } else { number - 5 };
-            let rows: Vec<SubjectRow> = (1..7).map(|of| row(from * 8 + of, open)).collect();
+            let rows: Vec<SubjectRow> = (1..7).map(|of| row(from * 64 + of, open)).collect();
             let last = run(store.tombstones(0, usize::MAX)).len() as u64;
             let mut burial = Burial { after: last, ..Burial::default() };
             burial.tombstones = rows.iter().map(|row| tombstone(row.reference)).collect();
