@@ -15,7 +15,7 @@ pub struct StoreInfo {
     /// Whether what it keeps survives the process.
     pub durable: bool,
     /// Whether removed rows are gone from what the engine keeps (as far as the engine can tell) when
-    /// [`KeyStore::remove`] returns.
+    /// [`KeyStore::remove`](super::KeyStore::remove) returns.
     pub removes_bytes: bool,
 }
 
@@ -81,7 +81,7 @@ pub enum Found {
     Unknown,
 }
 
-/// What [`KeyStore::bury`] is to do, and under which conditions.
+/// What [`KeyStore::bury`](super::KeyStore::bury) is to do, and under which conditions.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Burial {
     /// The number of the tombstone after which these come: 0 for the first. Else [`Buried::Behind`].
