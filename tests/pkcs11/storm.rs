@@ -78,10 +78,12 @@ fn on_softhsm(stage: &Stage, setup: impl Fn(Pkcs11Builder) -> Pkcs11Builder, per
 
 /// What may be told of a token that fails like this; never that a good wrap is a bad one.
 fn is_clean(error: &ProviderError, failed: &AtomicU64) {
-    assert!(
-        matches!(error.kind(), Kind::Unavailable | Kind::Throttled | Kind::NotFound | Kind::Timeout),
-        "{error}"
-    );
+    // A module that is disturbed while it lists a key's attributes may leave some out, which no code stands for. That is
+    // tried once more in another session, and in a storm that can fail, too.
+    let is_senseless = error.kind() == Kind::Other && error.to_string().contains("makes no sense");
+    let is_clean =
+        matches!(error.kind(), Kind::Unavailable | Kind::Throttled | Kind::NotFound | Kind::Timeout);
+    assert!(is_clean || is_senseless, "{error}");
     failed.fetch_add(1, Ordering::Relaxed);
 }
 

@@ -245,8 +245,11 @@ impl Calls {
     }
 }
 
-/// The two calls that encrypt and the two that decrypt, which are of one form each.
+/// What the calls have in common that begin to encrypt, or to decrypt.
+// SAFETY: a type, by which nothing is called yet.
 type Init = unsafe extern "C" fn(ck::CK_SESSION_HANDLE, *mut CK_MECHANISM, ck::CK_OBJECT_HANDLE) -> CK_RV;
+/// What the calls have in common that do it.
+// SAFETY: a type, by which nothing is called yet.
 type Crypt = unsafe extern "C" fn(ck::CK_SESSION_HANDLE, *mut u8, CK_ULONG, *mut u8, *mut CK_ULONG) -> CK_RV;
 
 /// Begins with `mechanism` and goes over `input` at once, into the front of `output`; says how many bytes that were.

@@ -115,11 +115,8 @@ impl Worker {
             };
             match next {
                 Next::Again | Next::LogIn => {}
-                Next::Pause(failure) => {
-                    // If time runs out in the pause, this is why.
-                    last = Some(failure.clone());
-                    self.pause(&mut tried, job.until).map_err(|()| failure)?;
-                }
+                // If time runs out in the pause, this is why.
+                Next::Pause(failure) => last = Some(self.pause(&mut tried, job.until, failure)?),
                 Next::Reset(failure) => {
                     module.note(patience.clock, &failure);
                     match module.reset(seen.connection, patience) {
@@ -293,18 +290,23 @@ impl Worker {
         }
     }
 
-    /// Waits for the token to have room again, unless nobody would wait for that any more.
-    fn pause(&self, tried: &mut Tried, until: Instant) -> Result<(), ()> {
+    /// Waits for the token to have room again, and gives the failure back; unless nobody would wait for that any more.
+    fn pause(
+        &self,
+        tried: &mut Tried,
+        until: Instant,
+        failure: Pkcs11Failure,
+    ) -> Result<Pkcs11Failure, Pkcs11Failure> {
         let clock = &*self.shared.clock;
         let end = clock.now() + PAUSE.saturating_mul(1 << tried.pauses.min(6));
         tried.pauses += 1;
         if end >= until {
-            return Err(());
+            return Err(failure);
         }
         while clock.now() < end && !self.shared.queue.is_closed() {
             std::thread::sleep(LOOK);
         }
-        Ok(())
+        Ok(failure)
     }
 }
 
