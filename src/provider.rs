@@ -114,9 +114,7 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     ///
     /// As `wrap_data_key`; [`ProviderErrorKind::Other`] if the operating system gives no random bytes.
     async fn generate_data_key(&self, context: &WrapContext) -> Result<GeneratedKey, ProviderError> {
-        let key = DataKey::try_filled_by(|bytes| random::fill(bytes)).map_err(|error| {
-            ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error)
-        })?;
+        let key = random_data_key()?;
         let recipients = self.wrap_data_key(&key, context).await?;
         Ok(GeneratedKey { key, recipients })
     }
@@ -169,6 +167,12 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
 
     /// What this provider is, for logs, policies and an operator's eye. No call, no secret.
     fn describe(&self) -> ProviderInfo;
+}
+
+/// A data key from the operating system's random source.
+fn random_data_key() -> Result<DataKey, ProviderError> {
+    DataKey::try_filled_by(|bytes| random::fill(bytes))
+        .map_err(|error| ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error))
 }
 
 /// A fresh data key and its wraps.

@@ -7,9 +7,9 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, describe::is_one_key};
+use super::{Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, describe::is_one_key, random_data_key};
 use crate::{
-    crypto::{key_wrap, random},
+    crypto::key_wrap,
     error::{ProviderError, ProviderErrorKind},
     format::stanza::{
         self, Recipient, RecipientType,
@@ -171,10 +171,7 @@ impl KeyProvider for AllOf {
         key: &DataKey,
         context: &WrapContext,
     ) -> Result<Vec<Recipient>, ProviderError> {
-        let shares = (0..self.members.len()).map(|_| DataKey::try_filled_by(|bytes| random::fill(bytes)));
-        let shares = shares.collect::<Result<Vec<_>, _>>().map_err(|error| {
-            ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error)
-        })?;
+        let shares = self.members.iter().map(|_| random_data_key()).collect::<Result<Vec<_>, _>>()?;
         let wrapped_shares = self.wrap_shares(&shares, context).await?;
         let wrapping_key = all_of::wrapping_key(&shares, context.core());
         let wrapped = key_wrap::wrap(wrapping_key.expose(), key.expose_bytes());

@@ -34,9 +34,9 @@ use self::context::{Names, Pairs};
 use self::runtime::Calls;
 use self::trip::Trip;
 use super::arn::KeyArn;
-use super::two_sources;
-use super::{GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext};
-use crate::crypto::random;
+use super::{
+    GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, random_data_key, two_sources,
+};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::format::stanza::{Recipient, RecipientType};
 use crate::secret::DataKey;
@@ -195,9 +195,7 @@ impl KeyProvider for AwsKmsProvider {
     }
 
     async fn generate_data_key(&self, context: &WrapContext) -> Result<GeneratedKey, ProviderError> {
-        let own = DataKey::try_filled_by(|bytes| random::fill(bytes)).map_err(|error| {
-            ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error)
-        })?;
+        let own = random_data_key()?;
         if !self.shared.mixes {
             let recipients = self.wrap_data_key(&own, context).await?;
             return Ok(GeneratedKey { key: own, recipients });

@@ -43,9 +43,10 @@ pub use self::uri::{Pkcs11Uri, Pkcs11UriError, UriFault};
 use self::catalogue::{Catalogue, Version};
 use self::shared::Shared;
 use self::task::{Answer, Task};
-use super::{GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, two_sources};
-use crate::crypto::random;
-use crate::error::{ProviderError, ProviderErrorKind};
+use super::{
+    GeneratedKey, Health, KeyInfo, KeyProvider, ProviderInfo, WrapContext, random_data_key, two_sources,
+};
+use crate::error::ProviderError;
 use crate::format::stanza::Recipient;
 use crate::secret::DataKey;
 
@@ -210,9 +211,7 @@ impl KeyProvider for Pkcs11Provider {
     }
 
     async fn generate_data_key(&self, context: &WrapContext) -> Result<GeneratedKey, ProviderError> {
-        let mut key = DataKey::try_filled_by(|bytes| random::fill(bytes)).map_err(|error| {
-            ProviderError::new(ProviderErrorKind::Other, "random-source").with_source(error)
-        })?;
+        let mut key = random_data_key()?;
         if self.shared.options.token_randomness {
             match self.ask(Task::Random, None).await? {
                 Answer::Key(theirs) => key = two_sources::mix(&key, &theirs),

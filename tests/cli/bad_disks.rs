@@ -109,20 +109,35 @@ fn a_file_that_cannot_grow_is_left_as_it_is() {
     }
 }
 
-/// Stops the program as soon as it has begun to write the file `big` anew; whether that came in time.
+/// Stops the program while it writes the file `big` anew; whether that came in time: with everything copied, it may
+/// have looked at the file for the last time.
 fn stopped_in_the_middle(sandbox: &Sandbox) -> Option<Child> {
+    let whole = std::fs::metadata(sandbox.path("big")).unwrap().len();
+    let written = || {
+        let beside = sandbox.listing().into_iter().find(|name| name.starts_with(".kuvert-"))?;
+        Some(std::fs::metadata(sandbox.path(&beside)).ok()?.len())
+    };
     let mut command = sandbox.command(&["rewrap", "-k", "k", "--to", "new", "big"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let has_begun = || sandbox.listing().iter().any(|name| name.starts_with(".kuvert-"));
-    while !has_begun() && child.try_wait().unwrap().is_none() {
+    while written().is_none() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_micros(100));
     }
     send("STOP", &child);
-    if has_begun() && child.try_wait().unwrap().is_none() {
+    while !is_stopped(&child) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    if written().is_some_and(|len| len < whole) {
         return Some(child);
     }
+    send("CONT", &child);
     child.wait().unwrap();
     None
+}
+
+/// Whether it has taken up the signal: until then it goes on.
+fn is_stopped(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
 }
 
 fn send(signal: &str, child: &Child) {
@@ -136,7 +151,7 @@ fn a_file_that_grows_or_shrinks_while_it_is_written_anew() {
     let sandbox = sealed(&[]);
     for (change, says) in [(1_i64, "became longer"), (-1, "became shorter")] {
         let mut stopped = None;
-        for _ in 0..20 {
+        for _ in 0..100 {
             sandbox.sealed("big", plaintext(20_000_000), &["--force", "--layout", "compact"]);
             stopped = stopped_in_the_middle(&sandbox);
             if stopped.is_some() {

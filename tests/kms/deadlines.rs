@@ -28,6 +28,7 @@ fn every_call_ends_at_the_deadline_and_the_provider_stays_usable() {
     fake.fault(Fault::Silence);
     for call in 0..4 {
         let (own, recipient) = (provider.clone(), recipient.clone());
+        fake.take_actions();
         let waiting = thread::spawn(move || {
             let key = DataKey::copy_from(&[1; 32]);
             block_on(async {
@@ -40,7 +41,8 @@ fn every_call_ends_at_the_deadline_and_the_provider_stays_usable() {
             })
             .unwrap()
         });
-        while clock.sleepers() == 0 {
+        // Until the call is with the service: before that it waits for credentials, which is another failure.
+        while clock.sleepers() == 0 || fake.take_actions().is_empty() {
             thread::yield_now();
         }
         clock.advance(DEADLINE - Duration::from_millis(1));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use kuvert::blocking::block_on;
 use kuvert::provider::KeyProvider;
-use kuvert::provider::pkcs11::{GcmIv, Pkcs11Failure, Pkcs11Provider, Pkcs11State, Pkcs11Wrap};
+use kuvert::provider::pkcs11::{
+    GcmIv, Pkcs11Builder, Pkcs11Failure, Pkcs11Provider, Pkcs11State, Pkcs11Wrap,
+};
 use kuvert::{DataKey, ProviderError, ProviderErrorKind as Kind, Recipient, RecipientType};
 
 use crate::calls::{KEY, failure, unwrap, wrap};
@@ -22,11 +24,15 @@ struct Scene {
 
 impl Scene {
     fn new(stage: &Stage) -> Self {
+        Self::of(stage, |builder| builder.with_deadline(Duration::from_secs(20)))
+    }
+
+    fn of(stage: &Stage, set_up: impl FnOnce(Pkcs11Builder) -> Pkcs11Builder) -> Self {
         stage.token("ours");
         stage.aes("ours", "kek", "01");
         let shim = Shim::new(stage, "shim");
         let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_deadline(Duration::from_secs(20)));
+        let provider = connect(set_up(builder));
         let recipient = wrap(&provider).unwrap();
         Self { shim, provider, recipient }
     }
@@ -118,12 +124,8 @@ staged! {
     }
 
     fn a_connection_that_stays_lost_is_told_before_the_deadline(stage: &Stage) {
-        stage.token("ours");
-        stage.aes("ours", "kek", "01");
-        let shim = Shim::new(stage, "shim");
-        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_deadline(Duration::from_secs(2)));
-        let recipient = wrap(&provider).unwrap();
+        let set_up = |builder: Pkcs11Builder| builder.with_deadline(Duration::from_secs(2));
+        let Scene { shim, provider, recipient } = Scene::of(stage, set_up);
         shim.fail(Call::DecryptInit, 0x32);
         let error = unwrap(&provider, &recipient).unwrap_err();
         assert_eq!(error.kind(), Kind::Unavailable, "{error}");
@@ -157,12 +159,8 @@ staged! {
     }
 
     fn a_token_that_stays_full_is_told_as_full(stage: &Stage) {
-        stage.token("ours");
-        stage.aes("ours", "kek", "01");
-        let shim = Shim::new(stage, "shim");
-        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_deadline(Duration::from_secs(1)));
-        let recipient = wrap(&provider).unwrap();
+        let set_up = |builder: Pkcs11Builder| builder.with_deadline(Duration::from_secs(1));
+        let Scene { shim, provider, recipient } = Scene::of(stage, set_up);
         let generation = || block_on(provider.report()).unwrap().generation;
         for code in [0x02, 0x31, 0xb1] {
             let before = (shim.count(Call::DecryptInit), generation());
@@ -179,12 +177,8 @@ staged! {
     }
 
     fn lost_keys_are_found_again_by_calls_that_name_them_otherwise(stage: &Stage) {
-        stage.token("ours");
-        stage.aes("ours", "kek", "01");
-        let shim = Shim::new(stage, "shim");
-        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a));
-        let recipient = wrap(&provider).unwrap();
+        let set_up = |builder: Pkcs11Builder| builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a);
+        let Scene { shim, provider, recipient } = Scene::of(stage, set_up);
         // WRAPPING_KEY_HANDLE_INVALID, UNWRAPPING_KEY_HANDLE_INVALID
         for (call, code) in [(Call::WrapKey, 0x113), (Call::UnwrapKey, 0xf0)] {
             let again = || match call {
@@ -423,12 +417,8 @@ staged! {
     }
 
     fn what_is_put_into_a_session_for_a_wrap_is_taken_out_again(stage: &Stage) {
-        stage.token("ours");
-        stage.aes("ours", "kek", "01");
-        let shim = Shim::new(stage, "shim");
-        let builder = stage.builder(shim.path(), "ours", "kek", Some("01")).with_workers(1);
-        let provider = connect(builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a));
-        let recipient = wrap(&provider).unwrap();
+        let set_up = |builder: Pkcs11Builder| builder.with_wrap(Pkcs11Wrap::AesKwp).with_mechanism(0x210a);
+        let Scene { shim, provider, recipient } = Scene::of(stage, set_up);
         let made = || shim.count(Call::CreateObject) + shim.count(Call::UnwrapKey);
         assert_eq!(made(), shim.count(Call::DestroyObject));
         for (call, unwraps) in [(Call::WrapKey, false), (Call::GetAttributeValue, true)] {

@@ -63,13 +63,12 @@ fn of(error: &ProviderError) -> Option<String> {
 
 /// The error of the key service itself, within those of compositions.
 fn innermost(error: &ProviderError) -> &ProviderError {
-    let mut found = error;
-    let mut next = error.source();
-    while let Some(error) = next {
-        found = error.downcast_ref().unwrap_or(found);
-        next = error.source();
-    }
-    found
+    causes(error).filter_map(<dyn Error>::downcast_ref).last().unwrap_or(error)
+}
+
+/// The error, what it came of, and so on.
+pub(crate) fn causes(error: &ProviderError) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source())
 }
 
 /// A key in sentences and in commands.

@@ -135,12 +135,9 @@ impl Pkcs11Builder {
     /// [`ProviderErrorKind::Misconfigured`] for everything that [`build`](Self::build) refuses, and for what the token
     /// shows to be wrong; else why the token could not be asked.
     pub async fn connect(self) -> Result<Pkcs11Provider, ProviderError> {
-        let faults = self.faults();
-        if !faults.is_empty() {
-            return Err(ProviderError::new(ProviderErrorKind::Misconfigured, NAME)
-                .with_source(Pkcs11ConfigError { faults }));
-        }
-        let provider = self.into_provider(false);
+        let provider = self
+            .provider(&[], false)
+            .map_err(|error| ProviderError::new(ProviderErrorKind::Misconfigured, NAME).with_source(error))?;
         provider.connect().await?;
         Ok(provider)
     }
@@ -153,14 +150,21 @@ impl Pkcs11Builder {
     ///
     /// Everything that is wrong with the configuration.
     pub fn build(self) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
-        let mut faults = self.faults();
-        if self.uri.id().is_none() {
-            faults.push(Pkcs11Fault::NoId);
-        }
-        if self.options.wrap.is_none() {
-            faults.push(Pkcs11Fault::NoWrap);
-        }
-        if faults.is_empty() { Ok(self.into_provider(true)) } else { Err(Pkcs11ConfigError { faults }) }
+        let unknown = [
+            self.uri.id().is_none().then_some(Pkcs11Fault::NoId),
+            self.options.wrap.is_none().then_some(Pkcs11Fault::NoWrap),
+        ];
+        self.provider(&unknown, true)
+    }
+
+    /// A provider that opens, and asks the token at its first call: unlike with [`build`](Self::build), neither the
+    /// key's id nor how it wraps has to be known. One that is to seal is made by `build` or [`connect`](Self::connect).
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the configuration.
+    pub fn build_to_open(self) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
+        self.provider(&[], false)
     }
 
     /// Who creates and destroys keys in the token, without one being there already.
@@ -178,8 +182,7 @@ impl Pkcs11Builder {
             // Its keys are named in each call.
             self.uri = self.uri.with_any_object();
         }
-        let faults = self.faults();
-        if faults.is_empty() { Ok(self.into_provider(true)) } else { Err(Pkcs11ConfigError { faults }) }
+        self.provider(&[], true)
     }
 
     /// Everything that is wrong, as far as it can be seen from here.
@@ -212,8 +215,18 @@ impl Pkcs11Builder {
         if matches!(self.pin, PinSource::File(_)) { self.pin.read().map(drop) } else { Ok(()) }
     }
 
-    pub(super) fn into_provider(self, is_lazy: bool) -> Pkcs11Provider {
-        Pkcs11Provider::over(Shared::new(self.options, self.uri, self.pin, self.clock, is_lazy))
+    /// The provider, unless anything is wrong: with the configuration, or besides for what it is to be.
+    fn provider(
+        self,
+        besides: &[Option<Pkcs11Fault>],
+        is_lazy: bool,
+    ) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
+        let mut faults = self.faults();
+        faults.extend(besides.iter().flatten());
+        if !faults.is_empty() {
+            return Err(Pkcs11ConfigError { faults });
+        }
+        Ok(Pkcs11Provider::over(Shared::new(self.options, self.uri, self.pin, self.clock, is_lazy)))
     }
 }
 
@@ -264,10 +277,6 @@ pub struct Pkcs11ConfigError {
 }
 
 impl Pkcs11ConfigError {
-    pub(super) const fn new(faults: Vec<Pkcs11Fault>) -> Self {
-        Self { faults }
-    }
-
     /// One after the other.
     #[must_use]
     pub fn faults(&self) -> &[Pkcs11Fault] {

@@ -59,7 +59,6 @@ impl KeyCustodian for Pkcs11Custodian {
         };
         let (label, key) = keys::parts_of(id).ok_or_else(unknown)?;
         self.provider.ask(Task::Destroy { label: label.to_owned(), id: key }, Some(id)).await?;
-        self.provider.shared.note_destroyed(id);
         Ok(self.provider.shared.clock.wall())
     }
 }

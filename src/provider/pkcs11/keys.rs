@@ -19,6 +19,17 @@ pub(super) enum KeySort {
     Rsa,
 }
 
+impl KeySort {
+    /// What keys of this sort that stay in the token are found by: the half that unwraps.
+    pub(super) fn template(self) -> Vec<Attribute> {
+        let (class, of) = match self {
+            Self::Aes => (ObjectClass::SECRET_KEY, KeyType::AES),
+            Self::Rsa => (ObjectClass::PRIVATE_KEY, KeyType::RSA),
+        };
+        vec![Attribute::Class(class), Attribute::KeyType(of), Attribute::Token(true)]
+    }
+}
+
 /// What a token says about a key.
 #[derive(Debug, Clone)]
 pub(super) struct KeyFacts {
@@ -132,16 +143,8 @@ fn find(
     label: &str,
     id: Option<&[u8]>,
 ) -> Result<Vec<ObjectHandle>, Fault> {
-    let (class, of) = match sort {
-        KeySort::Aes => (ObjectClass::SECRET_KEY, KeyType::AES),
-        KeySort::Rsa => (ObjectClass::PRIVATE_KEY, KeyType::RSA),
-    };
-    let mut template = vec![
-        Attribute::Class(class),
-        Attribute::KeyType(of),
-        Attribute::Token(true),
-        Attribute::Label(label.as_bytes().to_vec()),
-    ];
+    let mut template = sort.template();
+    template.push(Attribute::Label(label.as_bytes().to_vec()));
     // A token may take an empty id for any.
     template.extend(id.filter(|id| !id.is_empty()).map(|id| Attribute::Id(id.to_vec())));
     let found = session.find_objects(&template).map_err(|error| Fault::of(&error, "C_FindObjects"))?;

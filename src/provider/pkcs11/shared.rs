@@ -154,8 +154,11 @@ impl Shared {
 
     /// How keys wrap: as was found, else as is configured.
     pub(super) fn wrap(&self) -> Pkcs11Wrap {
-        let found = self.catalogue().map(|catalogue| catalogue.method.wrap);
-        found.or(self.options.wrap).unwrap_or(Pkcs11Wrap::AesGcm)
+        self.known_wrap().unwrap_or(Pkcs11Wrap::AesGcm)
+    }
+
+    fn known_wrap(&self) -> Option<Pkcs11Wrap> {
+        self.catalogue().map(|catalogue| catalogue.method.wrap).or(self.options.wrap)
     }
 
     /// Whether it is time to look for keys that nobody knew: at most now and then, since anybody can name one.
@@ -171,7 +174,7 @@ impl Shared {
 
     /// The types of recipients that may be this provider's.
     pub(super) fn types(&self) -> impl Iterator<Item = RecipientType> {
-        let known = self.catalogue().map(|catalogue| catalogue.method.wrap).or(self.options.wrap);
+        let known = self.known_wrap();
         let any =
             [Pkcs11Wrap::AesKwp, Pkcs11Wrap::AesGcm, Pkcs11Wrap::RsaOaepSha256, Pkcs11Wrap::RsaOaepSha1];
         any.into_iter()

@@ -4,7 +4,7 @@
 //! "Keys in a hardware security module" of the [operations manual](crate::manual::operations).
 
 use cryptoki::context::Info;
-use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 use cryptoki_sys as ck;
@@ -99,17 +99,6 @@ impl Pkcs11Builder {
     pub fn surveyor(self) -> Result<Pkcs11Surveyor, Pkcs11ConfigError> {
         Ok(Pkcs11Surveyor { provider: self.for_the_token()? })
     }
-
-    /// A provider that opens, and asks the token at its first call: unlike with [`build`](Self::build), neither the
-    /// key's id nor how it wraps has to be known. One that is to seal is made by `build` or [`connect`](Self::connect).
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with the configuration.
-    pub fn build_to_open(self) -> Result<Pkcs11Provider, Pkcs11ConfigError> {
-        let faults = self.faults();
-        if faults.is_empty() { Ok(self.into_provider(false)) } else { Err(Pkcs11ConfigError::new(faults)) }
-    }
 }
 
 impl Pkcs11Surveyor {
@@ -188,13 +177,8 @@ impl Worker {
         let (session, token) = self.session(pass, false)?;
         let mut entries = Vec::new();
         for sort in [KeySort::Aes, KeySort::Rsa] {
-            let (class, of) = match sort {
-                KeySort::Aes => (ObjectClass::SECRET_KEY, KeyType::AES),
-                KeySort::Rsa => (ObjectClass::PRIVATE_KEY, KeyType::RSA),
-            };
-            let template = [Attribute::Class(class), Attribute::KeyType(of), Attribute::Token(true)];
-            let found =
-                session.find_objects(&template).map_err(|error| Fault::of(&error, "C_FindObjects"))?;
+            let found = session.find_objects(&sort.template());
+            let found = found.map_err(|error| Fault::of(&error, "C_FindObjects"))?;
             for handle in found {
                 let facts = keys::facts(session, sort, handle)?;
                 let label = label(session, handle)?;

@@ -35,22 +35,34 @@ fn too_much(tree: &str) -> Vec<String> {
     found
 }
 
+/// What a build with the default features and these depends on, a crate a line.
+#[cfg(feature = "aws-lc")]
+fn cargo_tree(features: &str) -> String {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--features",
+            features,
+        ])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 // With another backend only, the default one's sources need not be on this machine.
 #[cfg(feature = "aws-lc")]
 #[test]
 fn a_default_build_is_small() {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let run = |more: &[&str]| {
-        let output = Command::new(&cargo)
-            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
-            .args(more)
-            .current_dir(ROOT)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let tree = run(&[]);
+    let tree = cargo_tree("");
     assert!(crates(&tree).contains("aws-lc-rs"), "the default backend is not in the tree:\n{tree}");
     assert_none(&too_much(&tree));
 }
@@ -68,17 +80,9 @@ fn old_tls(tree: &str) -> Vec<&str> {
 #[cfg(feature = "aws-kms")]
 #[test]
 fn the_kms_provider_brings_no_old_tls() {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let features: &[&str] = if cfg!(feature = "https") { &["aws-kms", "https"] } else { &["aws-kms"] };
     for feature in features {
-        let output = Command::new(&cargo)
-            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
-            .args(["--features", feature])
-            .current_dir(ROOT)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let tree = String::from_utf8(output.stdout).unwrap();
+        let tree = cargo_tree(feature);
         assert!(crates(&tree).contains("aws-sdk-kms"), "{feature}: the SDK is not in the tree:\n{tree}");
         assert_eq!(old_tls(&tree), [""; 0], "{feature}");
     }
@@ -88,24 +92,7 @@ fn the_kms_provider_brings_no_old_tls() {
 #[cfg(feature = "pkcs11")]
 #[test]
 fn the_pkcs11_provider_brings_no_runtime() {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args([
-            "tree",
-            "--offline",
-            "--locked",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-            "--features",
-            "pkcs11",
-        ])
-        .current_dir(ROOT)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tree = String::from_utf8(output.stdout).unwrap();
+    let tree = cargo_tree("pkcs11");
     assert!(crates(&tree).contains("cryptoki"), "cryptoki is not in the tree:\n{tree}");
     assert_none(&unwanted(&tree));
 }

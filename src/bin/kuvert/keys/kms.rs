@@ -11,6 +11,7 @@ use kuvert::provider::aws_kms::{AwsKmsProvider, KmsFailure, client_for};
 
 use super::Role;
 use crate::failure::Failure;
+use crate::remedy;
 
 /// Whether this build has them.
 #[allow(clippy::unnecessary_wraps, reason = "a build without KMS fails here")]
@@ -50,12 +51,5 @@ pub(super) fn custody(arn: &KeyArn) -> Result<super::Custody, Failure> {
 
 /// Whether it is about who asks, and not about the key.
 pub(crate) fn is_about_credentials(error: &ProviderError) -> bool {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(failure) = error.downcast_ref::<KmsFailure>() {
-            return failure.is_about_credentials();
-        }
-        next = error.source();
-    }
-    false
+    remedy::causes(error).find_map(<dyn Error>::downcast_ref).is_some_and(KmsFailure::is_about_credentials)
 }

@@ -5,16 +5,11 @@ use std::error::Error;
 use kuvert::ProviderError;
 use kuvert::provider::pkcs11::Pkcs11Failure;
 
+use crate::remedy;
+
 /// Why the token could not be asked, if it is about a token.
 pub(crate) fn failure_of(error: &ProviderError) -> Option<&Pkcs11Failure> {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(failure) = error.downcast_ref() {
-            return Some(failure);
-        }
-        next = error.source();
-    }
-    None
+    remedy::causes(error).find_map(<dyn Error>::downcast_ref)
 }
 
 /// The next step, if there is one that the message does not say itself.
