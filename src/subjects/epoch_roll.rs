@@ -22,12 +22,18 @@ use crate::{
 
 /// How an epoch is rolled.
 #[derive(Clone)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(default, deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct RollOptions {
     /// Which keys. Default: those of persons and retention classes.
     pub class: EpochClass,
     /// Keys that are moved in one step of the store, 1 to 65 536. Default: 4096.
     pub batch: usize,
+    #[cfg_attr(feature = "serde", serde(skip))]
     progress: Option<Arc<dyn Fn(u64) + Send + Sync>>,
 }
 

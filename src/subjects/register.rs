@@ -91,11 +91,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        Cell, SubjectsOptions,
         blocking::block_on,
+        front::Cell,
         keystore::MemoryKeyStore,
         provider::MemoryProvider,
-        subjects::{ErasureRequest, Standing},
+        subjects::{ErasureRequest, Standing, SubjectsOptions},
     };
 
     #[test]

@@ -9,13 +9,17 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "sqlite")]
+use kuvert::keystore::SqliteOptions;
 use kuvert::{
-    Layout, OpenOptions, RecipientType, RecordOptions, RewrapOptions, SealOptions, Threads,
+    Layout, OpenOptions, RecipientType, RecordOptions, RewrapOptions, SealOptions, SubjectsOptions, Threads,
     config::Config,
+    keystore::EpochClass,
     provider::{
         AnyOfOptions, BreakerOptions, CacheOptions, GuardedOptions, Hedge, KeyPolicy, ResidencyPreset,
         StockOptions,
     },
+    subjects::RollOptions,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -75,6 +79,18 @@ fn option_structs() -> BTreeMap<&'static str, fn()> {
     });
     checks.insert("RewrapOptions", || keeps(&RewrapOptions::default().with_in_place_only(true)));
     checks.insert("RecordOptions", || keeps(&RecordOptions::default().with_max_len(17)));
+    checks.insert("SubjectsOptions", || {
+        let options = SubjectsOptions::default().with_max_age(Duration::from_secs(7)).with_max_entries(3);
+        keeps_by_its_text(&options.with_max_bytes(1 << 20).with_max_uses(5).with_lazy_epochs(true));
+    });
+    checks.insert("RollOptions", || {
+        keeps_by_its_text(&RollOptions::default().with_class(EpochClass::Credentials).with_batch(9));
+    });
+    #[cfg(feature = "sqlite")]
+    checks.insert("SqliteOptions", || {
+        let options = SqliteOptions::default().with_busy_timeout(Duration::from_millis(1500));
+        keeps_by_its_text(&options.with_queue(9));
+    });
     #[cfg(feature = "aws-kms")]
     checks.insert("AwsKmsOptions", || {
         use kuvert::provider::aws_kms::{AwsKmsOptions, AwsKmsRole};
@@ -112,6 +128,19 @@ fn keeps<T: Serialize + DeserializeOwned + Default + PartialEq + Debug>(changed:
     assert!(unknown.contains("no_such_option"), "{unknown}");
 }
 
+/// The same for what cannot be compared, since it may hold parts that no file names: by what is written of it.
+fn keeps_by_its_text<T: Serialize + DeserializeOwned + Default>(changed: &T) {
+    let written = |value: &T| serde_json::to_value(value).unwrap();
+    assert_eq!(written(&toml::from_str("").unwrap()), written(&T::default()));
+    assert_ne!(written(changed), written(&T::default()));
+    for value in [written(changed), written(&T::default())] {
+        let read: T = serde_json::from_value(value.clone()).unwrap();
+        assert_eq!(written(&read), value);
+    }
+    let unknown = toml::from_str::<T>("no_such_option = 1").err().expect("no such option").to_string();
+    assert!(unknown.contains("no_such_option"), "{unknown}");
+}
+
 /// Names of public structs that are options by their names, in a text of Rust.
 fn named_as_options(text: &str) -> Vec<&str> {
     let structs = text.lines().filter_map(|line| line.strip_prefix("pub struct "));
@@ -140,6 +169,9 @@ fn no_option_struct_is_forgotten() {
     }
     if cfg!(not(feature = "pkcs11")) {
         named.remove("Pkcs11Options");
+    }
+    if cfg!(not(feature = "sqlite")) {
+        named.remove("SqliteOptions");
     }
     assert_eq!(named, option_structs().keys().copied().collect());
     assert_eq!(named_as_options("pub struct NewOptions {\n}\npub struct Policy {\n"), ["NewOptions"]);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::lock;
+use super::lock::{self, Opened};
 use crate::io::atomic_file::disk::{Disk, RealDisk};
 
 /// What a file is opened for.
@@ -40,25 +40,25 @@ pub(crate) trait HeaderDisk: Disk + Clone {
 }
 
 impl HeaderDisk for RealDisk {
-    type Locked = File;
+    type Locked = Opened;
 
     fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
         fs::canonicalize(path)
     }
 
-    fn open(&self, path: &Path, access: Access) -> io::Result<Option<File>> {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Option<Opened>> {
         // Before opening: a pipe would block, and root may write to everything.
         check(&fs::metadata(path)?, access)?;
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Change);
         if access == Access::Read {
-            return options.open(path).map(Some);
+            return Opened::open(&options, path).map(Some);
         }
         lock::open_exclusively(&options, path)
     }
 
     #[cfg(unix)]
-    fn is_at(&self, file: &File, path: &Path) -> io::Result<bool> {
+    fn is_at(&self, file: &Opened, path: &Path) -> io::Result<bool> {
         use std::os::unix::fs::MetadataExt;
         let opened = file.metadata()?;
         match fs::metadata(path) {
@@ -70,30 +70,31 @@ impl HeaderDisk for RealDisk {
 
     /// Elsewhere an open file that is locked keeps its name.
     #[cfg(not(unix))]
-    fn is_at(&self, _: &File, _: &Path) -> io::Result<bool> {
+    fn is_at(&self, _: &Opened, _: &Path) -> io::Result<bool> {
         Ok(true)
     }
 
-    fn len(&self, file: &File) -> io::Result<u64> {
+    fn len(&self, file: &Opened) -> io::Result<u64> {
         Ok(file.metadata()?.len())
     }
 
-    fn read_at(&self, file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        crate::io::ReadAt::read_at(file, buffer, at)
+    fn read_at(&self, file: &Opened, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        crate::io::ReadAt::read_at(&**file, buffer, at)
     }
 
     #[cfg(unix)]
-    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(file, bytes, at)
+    fn write_at(&self, file: &Opened, bytes: &[u8], at: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&**file, bytes, at)
     }
 
     #[cfg(not(unix))]
-    fn write_at(&self, mut file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
+    fn write_at(&self, file: &Opened, bytes: &[u8], at: u64) -> io::Result<usize> {
+        let mut file: &File = file;
         io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
         io::Write::write(&mut file, bytes)
     }
 
-    fn sync_locked(&self, file: &File) -> io::Result<()> {
+    fn sync_locked(&self, file: &Opened) -> io::Result<()> {
         file.sync_all()
     }
 
@@ -108,7 +109,7 @@ impl HeaderDisk for RealDisk {
         Ok(Some(content))
     }
 
-    fn make_like(&self, new: &File, old: &File) -> io::Result<()> {
+    fn make_like(&self, new: &File, old: &Opened) -> io::Result<()> {
         let old = old.metadata()?;
         #[cfg(unix)]
         {

@@ -20,7 +20,7 @@ use std::time::Duration;
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(default, deny_unknown_fields, rename_all = "kebab-case")
+    serde(default, deny_unknown_fields)
 )]
 #[non_exhaustive]
 pub struct SqliteOptions {
