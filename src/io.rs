@@ -57,7 +57,7 @@ pub use self::{
 pub(crate) use self::atomic_file::{crash_tests::images, disk::Disk};
 pub(crate) use self::atomic_file::{disk::RealDisk, sync_parent};
 pub(crate) use self::blocking::{unwrap_open_error, unwrap_seal_error};
-pub(crate) use self::header_file::lock::open_exclusively as lock_exclusively;
+pub(crate) use self::header_file::lock::{Opened, open_exclusively as lock_exclusively};
 pub(crate) use self::header_file::{Access, HeaderFile, disk::HeaderDisk};
 #[cfg(feature = "tokio")]
 pub(crate) use self::tokio::{poll_read_into, seek_async};

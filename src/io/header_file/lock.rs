@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::{
     fs::{File, OpenOptions},
     io,
-    ops::Deref,
+    ops::{Deref, DerefMut},
     path::Path,
 };
 
@@ -37,6 +37,12 @@ impl Deref for Opened {
 
     fn deref(&self) -> &File {
         &self.file
+    }
+}
+
+impl DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.file
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Anchor, AnchorHead, OTHER_STORE};
 use crate::{
     crypto::kdf::sha256,
     error::AnchorError,
-    io::{lock_exclusively, sync_parent},
+    io::{Opened, lock_exclusively, sync_parent},
     keystore::TOMBSTONE_LEN,
 };
 
@@ -54,7 +54,7 @@ impl FileAnchor {
     }
 
     /// Opens for appending, alone.
-    fn open_locked(&self) -> Result<File, AnchorError> {
+    fn open_locked(&self) -> Result<Opened, AnchorError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
