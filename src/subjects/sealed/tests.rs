@@ -21,7 +21,7 @@ fn it_is_its_bytes() {
 #[test]
 fn it_travels_as_base64_in_text() {
     let json = serde_json::to_string(&(sealed(), Some(sealed()))).unwrap();
-    assert!(json.starts_with(r#"["+AAAAAAAAAeqqqqq"#), "{json}");
+    assert!(json.starts_with(r#"["+AAAAAAAAAAHqqqqq"#), "{json}");
     let (one, other): (Sealed<String>, Option<Sealed<u64>>) = serde_json::from_str(&json).unwrap();
     assert_eq!((one, other.map(Sealed::into_bytes)), (sealed(), Some(sealed().into_bytes())));
     for bad in ["\"anna@example.se\"", "7", "null"] {
