@@ -154,7 +154,7 @@ impl Cache {
             (references.iter().copied().collect(), pseudonyms.iter().copied().collect());
         let is_meant =
             |key: &Key| references.contains(&key.reference()) || pseudonyms.contains(key.pseudonym());
-        self.table().evict(&references, &pseudonyms, is_meant, &mut wakers);
+        self.table().evict(&references, &pseudonyms, &mut wakers);
         // After the table: whoever still has one of them in hand finds it revoked, or is found here.
         self.lanes.evict(is_meant);
         wakers.wake();

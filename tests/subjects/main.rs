@@ -6,6 +6,7 @@
 
 mod attacks;
 mod epochs;
+#[cfg(unix)]
 mod kills;
 mod personal_data;
 mod processes;

@@ -6,8 +6,9 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
+#[cfg(unix)]
+use crate::kills;
 use crate::{
-    kills,
     records::{Audit, Plan, Records},
     world::{SCOPE, World},
 };
@@ -29,7 +30,9 @@ fn child() {
     let world = World::at(Path::new(folder));
     match job {
         "audit" => audit(&world, Plan { subjects: first, erased: second }),
+        #[cfg(unix)]
         "erase" => kills::erase_for_ever(&world, first, second),
+        #[cfg(unix)]
         "roll" => kills::roll_for_ever(&world),
         other => panic!("no such job: {other}"),
     }

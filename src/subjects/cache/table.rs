@@ -4,7 +4,8 @@
 //! be absent has room of its own, so that a flood of made-up references pushes out no key.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    iter,
     sync::Arc,
 };
 
@@ -21,7 +22,7 @@ use crate::{
 
 pub(super) struct Table {
     keys: HashMap<u64, Record>,
-    newest: HashMap<Pseudonym, Arc<Key>>,
+    subjects: HashMap<Pseudonym, Versions>,
     /// References in the order in which they are looked at when one has to go.
     queue: VecDeque<u64>,
     absent: HashMap<u64, (Fault, u64)>,
@@ -38,13 +39,24 @@ pub(super) struct Table {
 struct Record {
     key: Arc<Key>,
     was_used: bool,
+    /// Another version of the same subject's key, and so on.
+    next: Option<u64>,
+}
+
+/// What is kept of a subject: what ends with it is found without looking at everybody's.
+#[derive(Default)]
+struct Versions {
+    /// The newest one, where that is known; it is in the chain, too.
+    newest: Option<Arc<Key>>,
+    /// Where the chain of references begins.
+    first: Option<u64>,
 }
 
 impl Table {
     pub(super) fn new(options: &SubjectsOptions) -> Self {
         Self {
             keys: HashMap::new(),
-            newest: HashMap::new(),
+            subjects: HashMap::new(),
             queue: VecDeque::new(),
             absent: HashMap::new(),
             absent_queue: VecDeque::new(),
@@ -68,7 +80,7 @@ impl Table {
                 }
                 None => return self.known_absent(*reference, now).map(Err),
             },
-            Want::Newest(pseudonym) => Arc::clone(self.newest.get(pseudonym)?),
+            Want::Newest(pseudonym) => Arc::clone(self.subjects.get(pseudonym)?.newest.as_ref()?),
         };
         if !found.is_good(now) || found.is_spent() {
             self.drop_key(&found);
@@ -139,17 +151,21 @@ impl Table {
         if !key.is_good(now) {
             return;
         }
-        let record = Record { key: Arc::clone(key), was_used: true };
-        if self.keys.insert(key.reference(), record).is_none() {
-            self.queue.push_back(key.reference());
-        }
         self.absent.remove(&key.reference());
-        let was_newest = || {
-            let newest = self.newest.get(key.pseudonym());
-            newest.is_some_and(|newest| newest.reference() == key.reference())
-        };
-        if is_newest || was_newest() {
-            self.newest.insert(*key.pseudonym(), Arc::clone(key));
+        let (versions, reference) = (self.subjects.entry(*key.pseudonym()).or_default(), key.reference());
+        match self.keys.entry(reference) {
+            Entry::Occupied(mut record) => {
+                record.get_mut().key = Arc::clone(key);
+                record.get_mut().was_used = true;
+            }
+            Entry::Vacant(place) => {
+                let next = versions.first.replace(reference);
+                place.insert(Record { key: Arc::clone(key), was_used: true, next });
+                self.queue.push_back(reference);
+            }
+        }
+        if is_newest || versions.newest.as_ref().is_some_and(|newest| newest.reference() == reference) {
+            versions.newest = Some(Arc::clone(key));
         }
         while self.keys.len() > self.max_keys {
             self.drop_one(now);
@@ -159,7 +175,10 @@ impl Table {
 
     /// Drops the next key that is past its age or was not used since it was looked at last.
     fn drop_one(&mut self, now: u64) {
-        let Some(reference) = self.queue.pop_front() else { return self.keys.clear() };
+        let Some(reference) = self.queue.pop_front() else {
+            self.subjects.clear();
+            return self.keys.clear();
+        };
         let Some(record) = self.keys.get_mut(&reference) else { return };
         if record.was_used && record.key.is_good(now) {
             record.was_used = false;
@@ -172,10 +191,30 @@ impl Table {
     }
 
     fn drop_key(&mut self, key: &Key) {
-        self.keys.remove(&key.reference());
-        if self.newest.get(key.pseudonym()).is_some_and(|newest| newest.reference() == key.reference()) {
-            self.newest.remove(key.pseudonym());
+        let Some(gone) = self.keys.remove(&key.reference()) else { return };
+        let Some(versions) = self.subjects.get_mut(gone.key.pseudonym()) else { return };
+        if versions.newest.as_ref().is_some_and(|newest| newest.reference() == key.reference()) {
+            versions.newest = None;
         }
+        if versions.first == Some(key.reference()) {
+            versions.first = gone.next;
+        }
+        let mut at = versions.first;
+        while let Some(record) = at.and_then(|reference| self.keys.get_mut(&reference)) {
+            if record.next == Some(key.reference()) {
+                record.next = gone.next;
+            }
+            at = record.next;
+        }
+        if versions.first.is_none() {
+            self.subjects.remove(gone.key.pseudonym());
+        }
+    }
+
+    /// The keys of a subject that are kept.
+    fn keys_of(&self, pseudonym: &Pseudonym) -> impl Iterator<Item = &Arc<Key>> {
+        let first = self.subjects.get(pseudonym).and_then(|versions| self.keys.get(&versions.first?));
+        iter::successors(first, |record| self.keys.get(&record.next?)).map(|record| &record.key)
     }
 
     /// Keys that went by another way leave their references in the queue.
@@ -212,17 +251,15 @@ impl Table {
         &mut self,
         references: &HashSet<u64>,
         pseudonyms: &HashSet<Pseudonym>,
-        is_meant: impl Fn(&Key) -> bool,
         wakers: &mut Wakers,
     ) {
-        self.keys.retain(|_, record| {
-            let goes = is_meant(&record.key);
-            if goes {
-                record.key.revoke();
-            }
-            !goes
-        });
-        self.newest.retain(|_, key| !is_meant(key));
+        let by_reference = references.iter().filter_map(|reference| Some(&self.keys.get(reference)?.key));
+        let by_subject = pseudonyms.iter().flat_map(|pseudonym| self.keys_of(pseudonym));
+        let meant: Vec<Arc<Key>> = by_reference.chain(by_subject).cloned().collect();
+        for key in meant {
+            key.revoke();
+            self.drop_key(&key);
+        }
         references.iter().for_each(|reference| drop(self.absent.remove(reference)));
         // By reference nobody knows whose they will turn out to be: with a subject, all of those start over.
         let is_hit = |want: &Want| match want {
@@ -235,7 +272,11 @@ impl Table {
 
     /// Has the newest keys of these subjects looked up anew.
     pub(super) fn forget_newest(&mut self, pseudonyms: &HashSet<Pseudonym>, wakers: &mut Wakers) {
-        self.newest.retain(|pseudonym, _| !pseudonyms.contains(pseudonym));
+        for pseudonym in pseudonyms {
+            if let Some(versions) = self.subjects.get_mut(pseudonym) {
+                versions.newest = None;
+            }
+        }
         let is_hit = |want: &Want| matches!(want, Want::Newest(newest) if pseudonyms.contains(newest));
         self.purge_flights(is_hit, wakers);
     }
@@ -252,15 +293,16 @@ impl Table {
 
     pub(super) fn clear(&mut self, wakers: &mut Wakers) {
         self.keys.values().for_each(|record| record.key.revoke());
-        (self.keys, self.newest, self.queue) = (HashMap::new(), HashMap::new(), VecDeque::new());
+        (self.keys, self.subjects, self.queue) = (HashMap::new(), HashMap::new(), VecDeque::new());
         (self.absent, self.absent_queue) = (HashMap::new(), VecDeque::new());
         self.purge_flights(|_| true, wakers);
     }
 
     /// Drops what is past its age.
     pub(super) fn tidy(&mut self, now: u64) {
-        self.keys.retain(|_, record| record.key.is_good(now));
-        self.newest.retain(|_, key| key.is_good(now));
+        let aged = self.keys.values().map(|record| &record.key).filter(|key| !key.is_good(now));
+        let aged: Vec<Arc<Key>> = aged.cloned().collect();
+        aged.iter().for_each(|key| self.drop_key(key));
         self.absent.retain(|_, (_, until)| now < *until);
         let absent = &self.absent;
         self.absent_queue.retain(|reference| absent.contains_key(reference));

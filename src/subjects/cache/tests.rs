@@ -1,8 +1,9 @@
-//! The lanes: names told apart that have one print, room, and threads without a lane of their own.
+//! The table: versions of subjects' keys, and which of them go. The lanes: names told apart that have one print, room, and
+//! threads without a lane of their own.
 
 use std::sync::Arc;
 
-use super::{Cache, NameKey, lanes::Lanes};
+use super::{Cache, NameKey, Want, lanes::Lanes};
 use crate::{
     format::subject::{SubjectKey, SubjectPlace},
     secret::Secret,
@@ -12,7 +13,11 @@ use crate::{
 const SCOPE: [u8; 16] = [1; 16];
 
 fn key(reference: u64, good_until: u64) -> Arc<Key> {
-    let place = SubjectPlace { scope: SCOPE, pseudonym: [9; 32], reference, version: 1 };
+    key_of([9; 32], reference, good_until)
+}
+
+fn key_of(pseudonym: [u8; 32], reference: u64, good_until: u64) -> Arc<Key> {
+    let place = SubjectPlace { scope: SCOPE, pseudonym, reference, version: 1 };
     Arc::new(Key::new(place, &SubjectKey::new(Secret::copy_from(&[5; 32])), good_until, 1 << 32))
 }
 
@@ -102,4 +107,54 @@ fn prints_are_keyed_and_count_every_part() {
     assert_ne!(one.print(&name("bo")), print);
     assert_ne!(one.print(&NameKey { kind: 1, ..name("anna") }), print);
     assert_ne!(one.print(&NameKey { scope: &[2; 16], ..name("anna") }), print);
+}
+
+/// Of four versions of one subject and one of another's, by reference and by subject, in every order of two.
+#[test]
+fn what_is_evicted_goes_with_all_its_versions_and_nothing_else_does() {
+    let of = |subject: u8| [subject; 32];
+    for first in 1..=4 {
+        for second in 1..=4 {
+            let cache = Cache::new(&SubjectsOptions::default());
+            for version in 1..=4 {
+                cache.put_newest(&key_of(of(1), version, 100), 0);
+            }
+            cache.put_newest(&key_of(of(2), 5, 100), 0);
+            cache.evict(&[first, second, 77], &[of(3)]);
+            let left: Vec<u64> = (1..=5).filter(|version| ![first, second].contains(version)).collect();
+            assert_eq!(kept(&cache, 0), left);
+            let newest = (first != 4 && second != 4).then_some(4);
+            assert_eq!([cache.peek_newest(&of(1), 0), cache.peek_newest(&of(2), 0)], [newest, Some(5)]);
+            cache.evict(&[], &[of(1)]);
+            assert_eq!(kept(&cache, 0), [5]);
+            assert_eq!([cache.peek_newest(&of(1), 0), cache.peek_newest(&of(2), 0)], [None, Some(5)]);
+            assert_eq!(cache.stats().entries, 1);
+        }
+    }
+}
+
+#[test]
+fn what_is_past_its_age_is_tidied_away_and_the_rest_is_still_found() {
+    let cache = Cache::new(&SubjectsOptions::default());
+    for (version, until) in [(1, 10), (2, 100), (3, 10), (4, 100)] {
+        cache.put_newest(&key(version, until), 0);
+    }
+    cache.tidy(10);
+    assert_eq!((kept(&cache, 10), cache.stats().entries), (vec![2, 4], 2));
+    let again = key(2, 200);
+    cache.put_newest(&again, 10);
+    cache.evict(&[4], &[]);
+    assert_eq!((kept(&cache, 100), cache.peek_newest(&[9; 32], 100)), (vec![2], Some(2)));
+    cache.evict(&[], &[[9; 32]]);
+    assert!(kept(&cache, 0).is_empty() && again.is_revoked());
+}
+
+/// Which of the first references are found.
+fn kept(cache: &Cache, now: u64) -> Vec<u64> {
+    let is_kept = |reference: &u64| {
+        let mut answers = [None];
+        drop(cache.enter(&[Want::Reference(*reference)], &[0], &mut answers, now));
+        answers[0].take().is_some()
+    };
+    (1..=5).filter(is_kept).collect()
 }
