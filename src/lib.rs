@@ -122,6 +122,8 @@ pub mod blocking;
 pub mod clock;
 #[cfg(feature = "serde")]
 pub mod config;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod io;
 pub mod keystore;
 pub mod limits;

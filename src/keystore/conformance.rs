@@ -5,19 +5,19 @@
 //! [format](crate::manual::format).
 
 mod burials;
+mod clause;
 mod concurrency;
 mod drive;
 mod epochs;
 mod kit;
 mod people;
-mod report;
 #[cfg(test)]
 mod tests;
 mod whole;
 
 use std::fmt;
 
-pub use self::report::{Clause, Failure, Report};
+pub use self::clause::{Clause, Failure, Report};
 
 use self::drive::Run;
 use super::KeyStore;

@@ -6,12 +6,12 @@
 //! [operations manual](crate::manual::operations).
 
 mod cancel;
+mod clause;
 mod clauses;
 mod custody;
 mod drive;
 mod faults;
 mod leaks;
-mod report;
 mod several;
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ mod tests;
 use std::fmt;
 use std::time::Duration;
 
-pub use self::report::{Clause, Failure, Report};
+pub use self::clause::{Clause, Failure, Report};
 
 use self::drive::Run;
 use super::{KeyCustodian, KeyProvider, WrapContext};

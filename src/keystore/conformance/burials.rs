@@ -5,7 +5,7 @@ use super::super::rows::{EpochClass, JointEnds, MAX_BATCH, RECEIPT_LEN};
 use super::KeyStore;
 use super::drive::{Run, asked};
 use super::kit::{self, FIRST, SECOND, SINCE};
-use super::report::{Judged, Verdict, ensure};
+use crate::conformance::{Judged, Verdict, ensure};
 use crate::error::KeyStoreErrorKind as Kind;
 
 impl Run<'_> {

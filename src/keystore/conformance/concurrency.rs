@@ -1,17 +1,14 @@
 //! The clauses about several callers, dropped callers, and several openings of one store.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Barrier;
-use std::task::Poll;
 use std::thread;
 
 use super::super::answers::{Burial, Buried, Found, Inserted, Names};
 use super::KeyStore;
 use super::drive::{Run, asked};
 use super::kit::{self, FIRST};
-use super::report::{Fault, Judged, Verdict, ensure};
 use super::whole::all;
+use crate::conformance::{Fault, Judged, Verdict, after_polls, ensure};
 use crate::executor::block_on;
 
 impl Run<'_> {
@@ -21,17 +18,17 @@ impl Run<'_> {
         for polls in 0..MAX_POLLS {
             let row = kit::row(1000 + polls, 1, FIRST);
             let insert = store.insert(&row, None, Names::StayErased);
-            has_ended |= after_polls(polls, insert).await.is_some();
+            has_ended |= after_polls(polls as usize, insert).await.is_some();
             // Done or not done, and then it can be repeated.
             let answer = asked("insert", store.insert(&row, None, Names::StayErased)).await?;
             ensure!(
                 [Inserted::Done, Inserted::Exists(row.clone())].contains(&answer),
                 "an insertion that was dropped at poll {polls} is neither done nor not done"
             );
-            drop(after_polls(polls, store.get(&[row.reference])).await);
+            drop(after_polls(polls as usize, store.get(&[row.reference])).await);
             let last = asked("tombstones", store.tombstones(0, usize::MAX)).await?.len() as u64;
             let burial = kit::burial(last, &[&row]);
-            drop(after_polls(polls, store.bury(&burial)).await);
+            drop(after_polls(polls as usize, store.bury(&burial)).await);
             let again = asked("bury", store.bury(&burial)).await?;
             let is_whole = match again {
                 Buried::Done => true,
@@ -39,7 +36,7 @@ impl Run<'_> {
                 _ => false,
             };
             ensure!(is_whole, "a burial that was dropped at poll {polls} is neither done nor not done");
-            drop(after_polls(polls, store.remove(&[row.reference])).await);
+            drop(after_polls(polls as usize, store.remove(&[row.reference])).await);
             let found = asked("find", store.find(&[row.pseudonym])).await?;
             ensure!(found == [Found::Erased], "a burial that was dropped at poll {polls} is half done");
             if has_ended {
@@ -149,24 +146,6 @@ async fn race_of_one(store: &dyn KeyStore, thread: u32) -> Result<u32, Fault> {
         ensure!(mine == [stone], "a tombstone that was appended is not where it was appended");
     }
     Ok(won)
-}
-
-/// Polls at most `polls` times and then drops the future: `None` if it had not ended by then.
-async fn after_polls<F: Future>(polls: u32, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 const MAX_POLLS: u32 = 1000;

@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::sync::Mutex;
 
-use super::report::{Clause, Fault, Judged, Report, Verdict};
+use super::clause::{Clause, Report};
 use super::{Conformance, kit};
+use crate::conformance::{Fault, Judged, Verdict};
 use crate::error::{KeyStoreError, KeyStoreErrorKind};
 
 pub(super) struct Run<'s> {

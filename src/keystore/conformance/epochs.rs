@@ -5,7 +5,7 @@ use super::super::rows::{EpochClass, EpochState, MAX_BATCH};
 use super::KeyStore;
 use super::drive::{Run, asked};
 use super::kit::{self, CREDENTIALS, FIRST, ROOT, SECOND};
-use super::report::{Judged, Verdict, ensure};
+use crate::conformance::{Judged, Verdict, ensure};
 use crate::error::KeyStoreErrorKind as Kind;
 
 impl Run<'_> {

@@ -5,8 +5,8 @@ use super::super::rows::{
     EpochClass, EpochRow, EpochState, Hold, Joint, JointEnds, Pseudonym, ResealedKey, SEALED_KEY_LEN,
     SubjectRow, TOMBSTONE_LEN, Tombstone,
 };
-use super::report::{Fault, ensure};
 use super::{KeyStore, drive::asked};
+use crate::conformance::{Fault, ensure};
 
 pub(super) const ROOT: &[u8] = b"the envelope of the root";
 pub(super) const FIRST: u64 = 0x8000_0000_0000_0001;

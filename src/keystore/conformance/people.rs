@@ -5,7 +5,7 @@ use super::super::rows::{EpochClass, JointEnds};
 use super::KeyStore;
 use super::drive::{Run, asked};
 use super::kit::{self, CREDENTIALS, FIRST, SECOND};
-use super::report::{Judged, Verdict, ensure};
+use crate::conformance::{Judged, Verdict, ensure};
 
 impl Run<'_> {
     pub(super) async fn insert(&self, store: &dyn KeyStore) -> Judged {

@@ -5,7 +5,7 @@ use super::super::rows::{Entry, EpochClass, JointEnds, RECEIPT_LEN};
 use super::KeyStore;
 use super::drive::{Run, asked};
 use super::kit::{self, FIRST, SECOND};
-use super::report::{Fault, Judged, Verdict, ensure};
+use crate::conformance::{Fault, Judged, Verdict, ensure};
 use crate::error::KeyStoreErrorKind as Kind;
 
 impl Run<'_> {

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use super::clauses::is_real;
-use super::drive::{Run, after_polls, within};
-use super::report::{Fault, Verdict, fault};
+use super::drive::{Run, within};
+use crate::conformance::{Fault, Verdict, after_polls, fault};
 use crate::error::ProviderError;
 use crate::format::stanza::Recipient;
 

@@ -1,8 +1,8 @@
 //! The clauses about answers: what is given for what is asked.
 
 use super::drive::Run;
-use super::report::{Fault, Verdict, fault};
 use super::{KeyProvider, WrapContext};
+use crate::conformance::{Fault, Verdict, fault};
 use crate::error::{ProviderError, ProviderErrorKind};
 use crate::executor::block_on;
 use crate::format::stanza::{self, Recipient, RecipientType};

@@ -2,7 +2,7 @@
 
 use super::clauses::is_real;
 use super::drive::Run;
-use super::report::{Fault, Verdict, fault};
+use crate::conformance::{Fault, Verdict, fault};
 use crate::error::ProviderErrorKind;
 use crate::format::stanza::Recipient;
 

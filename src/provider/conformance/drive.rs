@@ -6,9 +6,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::report::{Clause, Fault, Report, Verdict, fault};
+use super::clause::{Clause, Report};
 use super::{Conformance, KeyProvider, WrapContext, leaks};
 use crate::clock::{Clock as _, SystemClock, TestClock};
+use crate::conformance::{Fault, Verdict, fault};
 use crate::error::ProviderError;
 use crate::secret::DataKey;
 
@@ -135,24 +136,6 @@ pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::O
             return Poll::Ready(Some(output));
         }
         limit.as_mut().poll(cx).map(|()| None)
-    })
-    .await
-}
-
-/// Polls at most `polls` times and then drops the future: `None` if it had not ended by then.
-pub(super) async fn after_polls<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
     })
     .await
 }

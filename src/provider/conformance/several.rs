@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::{UnwrapAnswer, UnwrapAnswers};
 use super::clauses::{is_real, others, with_wrap};
 use super::drive::{Run, within};
-use super::report::{Fault, Verdict, fault};
+use crate::conformance::{Fault, Verdict, fault};
 use crate::format::stanza::Recipient;
 use crate::secret::DataKey;
 

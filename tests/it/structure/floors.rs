@@ -18,6 +18,7 @@ const FLOORS: [(u8, &[&str]); 7] = [
             "limits",
             "secret",
             "clock",
+            "conformance",
             "duration_text",
             "executor",
             "fork",

@@ -1,6 +1,12 @@
-//! What the suite found, clause by clause.
+//! The clauses of the contract that a store is held to.
 
-use std::{error, fmt};
+use crate::conformance;
+
+/// What the suite found.
+pub type Report = conformance::Report<Clause>;
+
+/// A clause that is not kept.
+pub type Failure = conformance::Failure<Clause>;
 
 /// One clause of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,112 +101,3 @@ impl Clause {
         Self::Silent,
     ];
 }
-
-/// A clause that is not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    clause: Clause,
-    what: String,
-}
-
-impl Failure {
-    /// Which clause.
-    #[must_use]
-    pub const fn clause(&self) -> Clause {
-        self.clause
-    }
-
-    /// What happened, and what should have.
-    #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-}
-
-/// What the suite found.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    passed: Vec<Clause>,
-    skipped: Vec<(Clause, &'static str)>,
-    failures: Vec<Failure>,
-}
-
-impl Report {
-    /// Whether no clause failed. Clauses may have been skipped: see [`skipped`](Self::skipped).
-    #[must_use]
-    pub fn is_conformant(&self) -> bool {
-        self.failures.is_empty()
-    }
-
-    /// The clauses that are kept.
-    #[must_use]
-    pub fn passed(&self) -> &[Clause] {
-        &self.passed
-    }
-
-    /// The clauses that were not tried, and what they lacked.
-    #[must_use]
-    pub fn skipped(&self) -> &[(Clause, &'static str)] {
-        &self.skipped
-    }
-
-    /// The clauses that are not kept.
-    #[must_use]
-    pub fn failures(&self) -> &[Failure] {
-        &self.failures
-    }
-
-    /// The report as an error, for a test that ends with `?`.
-    ///
-    /// # Errors
-    ///
-    /// This report, if a clause failed.
-    pub fn into_result(self) -> Result<Self, Self> {
-        if self.is_conformant() { Ok(self) } else { Err(self) }
-    }
-
-    pub(super) fn add(&mut self, clause: Clause, verdict: Result<Verdict, Fault>) {
-        match verdict {
-            Ok(Verdict::Kept) => self.passed.push(clause),
-            Ok(Verdict::Skipped(why)) => self.skipped.push((clause, why)),
-            Err(Fault(what)) => self.failures.push(Failure { clause, what }),
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} clauses kept", self.passed.len())?;
-        for failure in &self.failures {
-            write!(f, "\nFAILED {:?}: {}", failure.clause, failure.what)?;
-        }
-        for (clause, why) in &self.skipped {
-            write!(f, "\nskipped {clause:?}: {why}")?;
-        }
-        Ok(())
-    }
-}
-
-impl error::Error for Report {}
-
-/// How a clause ended that did not fail.
-pub(super) enum Verdict {
-    Kept,
-    Skipped(&'static str),
-}
-
-/// Why a clause failed.
-#[derive(Debug)]
-pub(super) struct Fault(pub(super) String);
-
-pub(super) type Judged = Result<Verdict, Fault>;
-
-/// Ends a clause unless it holds.
-macro_rules! ensure {
-    ($holds:expr, $($what:tt)+) => {
-        if !$holds {
-            return Err(super::report::Fault(format!($($what)+)));
-        }
-    };
-}
-pub(super) use ensure;
