@@ -152,9 +152,13 @@ fn people_are_erased_by_name_and_by_list_and_nobody_else_is() {
 fn the_longest_cache_decides_from_when_on_nothing_opens() {
     let stage = Stage::new();
     stage.seal(&names(1));
+    let begun = std::time::Instant::now();
     let ran = stage.subjects(&format!("{ERASE} --max-age 10m --subject {NAME}-0 --json"));
+    // Between the tombstone and the removal a second may begin, or several.
+    let taken = begun.elapsed().as_secs() + 1;
     let object: Value = serde_json::from_slice(ran.is_good()).unwrap();
-    assert_eq!(object["unusable"].as_u64().unwrap() - object["requested"].as_u64().unwrap(), 601);
+    let after = object["unusable"].as_u64().unwrap() - object["requested"].as_u64().unwrap();
+    assert!((601..=601 + taken).contains(&after), "{after}");
     stage.subjects(&format!("{ERASE} --max-age soon --subject {NAME}-0")).fails_empty(2, &["--max-age is"]);
 }
 
