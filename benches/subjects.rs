@@ -38,6 +38,17 @@ fn main() {
     bench.finish();
 }
 
+/// What is ready at the first poll, as it is whenever the key is at hand. As where it is awaited, the future is polled where it
+/// is made: neither an executor nor a move is measured.
+macro_rules! now {
+    ($future:expr) => {
+        match pin!($future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("the key was not at hand"),
+        }
+    };
+}
+
 /// The key of one subject that this thread is busy with, against a record key.
 fn one(bench: &mut Bench, setting: &Setting) {
     let anna = setting.scope.subject("customer:1");
@@ -48,14 +59,14 @@ fn one(bench: &mut Bench, setting: &Setting) {
         bench.compare(
             Line::cpu(seal, len),
             || drop(black_box(setting.key.seal(&plaintext, &cell()).expect("within the limit"))),
-            || drop(black_box(now(anna.seal(&*plaintext, cell())).expect("within the limit"))),
+            || drop(black_box(now!(anna.seal(&*plaintext, cell())).expect("within the limit"))),
         );
         let record = setting.key.seal(&plaintext, &cell()).expect("within the limit");
-        let sealed: Sealed<Vec<u8>> = now(anna.seal(&*plaintext, cell())).expect("within the limit");
+        let sealed: Sealed<Vec<u8>> = now!(anna.seal(&*plaintext, cell())).expect("within the limit");
         bench.compare(
             Line::cpu(open, len),
             || drop(black_box(setting.key.open(&record, &cell()).expect("nobody changed it"))),
-            || drop(black_box(now(setting.scope.open(&sealed, cell())).expect("nobody changed it"))),
+            || drop(black_box(now!(setting.scope.open(&sealed, cell())).expect("nobody changed it"))),
         );
     }
 }
@@ -153,15 +164,7 @@ fn a_million() {
     println!("epoch roll in {:.1} s: {report:?}", begun.elapsed().as_secs_f64());
 }
 
-/// What is ready at the first poll, as it is whenever the key is at hand: the price of an executor is not measured.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("the key was not at hand"),
-    }
-}
-
-/// The same, or waited for: a thread has no key at hand when it begins.
+/// What is ready, or is waited for: a thread has no key at hand when it begins.
 fn now_or_wait<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -88,6 +88,19 @@ impl Shared {
         answers.into_iter().map(answer).zip(states).collect()
     }
 
+    /// Looks up anew what was evicted since it was resolved, and counts one use of each key: for callers who now use them
+    /// without a wait in between.
+    pub(super) async fn settle(&self, wanted: Wanted<'_>, resolved: &mut Vec<Resolved>) {
+        let is_revoked = |(key, _): &Resolved| key.as_ref().is_ok_and(|key| key.is_revoked());
+        while resolved.iter().any(is_revoked) {
+            *resolved = self.resolve(wanted).await;
+        }
+        // None is left only where others took the last one just now; who had it before them may use it once more.
+        for (key, _) in resolved {
+            key.as_ref().ok().map(|key| key.take_uses(1));
+        }
+    }
+
     /// Loads what is this caller's to load, and tells the others.
     async fn lead(
         &self,

@@ -182,7 +182,7 @@ impl Scope {
         }
         let wanted = items.iter().filter_map(|item| item.frame.as_ref().ok().map(|frame| frame.reference));
         let (references, places) = distinct(wanted);
-        let resolved = shared.resolve(Wanted::References(&references)).await;
+        let mut resolved = shared.resolve(Wanted::References(&references)).await;
         refuse_if_no_answer(&resolved)?;
         for item in &mut items {
             let Ok(frame) = &item.frame else { continue };
@@ -197,6 +197,8 @@ impl Scope {
                 }
             }
         }
+        shared.settle(Wanted::References(&references), &mut resolved).await;
+        refuse_if_no_answer(&resolved)?;
         let mut current = None;
         let open = |(item, (_, cell)): (Item<'_, '_>, &(_, Cell<'_>))| {
             let opened = item.frame.and_then(|frame| {
@@ -238,7 +240,8 @@ impl Scope {
             };
             places.push(place);
         }
-        let resolved = shared.resolve(Wanted::Newest(&makers)).await;
+        let mut resolved = shared.resolve(Wanted::Newest(&makers)).await;
+        shared.settle(Wanted::Newest(&makers), &mut resolved).await;
         refuse_if_no_answer(&resolved)?;
         let mut random = Nonces::new(values.len())?;
         let mut current = None;

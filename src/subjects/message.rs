@@ -78,6 +78,7 @@ impl Subject<'_> {
             let key = key?;
             (telling.cache, telling.reference) = (state, Some(key.reference()));
             check_owner(&key, scope.tag()?, Some(&subject))?;
+            key.take_uses(1);
             Ok::<_, RecordError>(ParentKey::new(key.reference(), key.child_key()))
         }
         .await;
@@ -133,7 +134,8 @@ impl Scope {
                 self.authorize(Operation::OpenMessage, None, Some(*reference)).await?;
             }
             let (mut found, mut failure) = (Vec::new(), None);
-            let resolved = self.shared().resolve(Wanted::References(&references)).await;
+            let mut resolved = self.shared().resolve(Wanted::References(&references)).await;
+            self.shared().settle(Wanted::References(&references), &mut resolved).await;
             for (reference, (key, state)) in references.iter().zip(resolved) {
                 let checked = key
                     .map_err(|fault| fault.into_error(*reference))

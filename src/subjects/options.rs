@@ -35,8 +35,8 @@ pub struct SubjectsOptions {
     pub max_entries: usize,
     /// Bytes of memory for the keys kept, at 384 each. Default: 64 MiB, room for 174 762.
     pub max_bytes: usize,
-    /// How often one loaded key is used; a batch counts as once for each of its keys. Default: 2³², which is no limit in
-    /// practice.
+    /// How often one loaded key is used before it is loaded anew; a batch, or a message, counts as once for each of its
+    /// keys, however many records it has. Default: 2³², which is no limit in practice.
     pub max_uses: u64,
     /// References of which it is remembered that the store has no key: those of erased persons, and made-up ones.
     /// Default: 10 000.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::super::checks::{NO_ROOT, UNFINISHED_LOAD};
@@ -173,6 +174,8 @@ fn connect(path: &Path, options: &SqliteOptions) -> Answer<Connection> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unopened(path, error))?;
     connection.busy_timeout(options.busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Else the engine takes a statement over a partial index apart anew for every value, since another plan might suit it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let kibibytes = i64::try_from(options.cache_bytes >> 10).unwrap_or(i64::MAX).min(i64::from(i32::MAX));
     for (pragma, value) in [
         // A schema that was tampered with runs no functions.

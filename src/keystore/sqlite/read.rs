@@ -24,10 +24,7 @@ pub(super) fn epochs(connection: &Connection) -> Answer<Vec<EpochRow>> {
 }
 
 pub(super) fn get(connection: &Connection, references: &[u64]) -> Answer<Vec<Lookup>> {
-    let mut rows = connection.prepare_cached(
-        "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-         WHERE reference = ?1 AND live = 1",
-    )?;
+    let mut rows = connection.prepare_cached(BY_REFERENCE)?;
     let mut answers = Vec::with_capacity(references.len());
     for reference in references {
         let mut found = rows.query([stored(*reference)])?;
@@ -53,9 +50,7 @@ pub(super) fn find(connection: &Connection, pseudonyms: &[Pseudonym]) -> Answer<
 }
 
 pub(super) fn newest(connection: &Connection, pseudonym: &Pseudonym) -> Answer<Option<SubjectRow>> {
-    let newest = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-                  WHERE pseudonym = ?1 AND live = 1 ORDER BY version DESC LIMIT 1";
-    one(connection, newest, [pseudonym], columns::subject)
+    one(connection, NEWEST, [pseudonym], columns::subject)
 }
 
 pub(super) fn versions(connection: &Connection, pseudonym: &Pseudonym) -> Answer<Vec<SubjectRow>> {
@@ -127,6 +122,11 @@ pub(super) fn receipts(connection: &Connection, after: u64, limit: usize) -> Ans
     let page = "SELECT bytes FROM receipt WHERE number > ?1 ORDER BY number LIMIT ?2";
     many(connection, page, (signed(after), page_len(limit)), |row| columns::bytes(row, 0))
 }
+
+pub(super) const BY_REFERENCE: &str = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
+     WHERE reference = ?1 AND live = 1";
+pub(super) const NEWEST: &str = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
+     WHERE pseudonym = ?1 AND live = 1 ORDER BY version DESC LIMIT 1";
 
 /// How many are numbered from 1 without gaps in that table.
 pub(super) fn last(connection: &Connection, table: Numbered) -> Answer<u64> {

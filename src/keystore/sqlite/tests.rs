@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use rusqlite::StatementStatus;
 use tempfile::TempDir;
 
 use super::super::conformance::{Clause, Conformance};
@@ -147,4 +148,32 @@ fn every_connection_keeps_to_what_is_promised() {
     }
     let writes = |engine: &mut Engine| engine.connection.execute("DELETE FROM subject", []).is_err();
     assert!(block_on(store.reader.call(writes)).unwrap().unwrap(), "the reader can write");
+}
+
+/// What is asked a million times is taken apart once, and finds its rows by an index.
+#[test]
+fn statements_are_prepared_once() {
+    let (_folder, store) = created();
+    let some: Vec<SubjectRow> = (0..50).map(row).collect();
+    block_on(store.insert_many(&some, Names::StayErased)).unwrap().unwrap();
+    for row in &some {
+        let found = block_on(store.find(&[row.pseudonym])).unwrap().unwrap();
+        assert_eq!(found, [Found::Row(row.clone())]);
+        assert_eq!(block_on(store.get(&[row.reference])).unwrap().unwrap(), [Lookup::Row(row.clone())]);
+    }
+    for statement in [read::NEWEST, read::BY_REFERENCE] {
+        let prepared = move |engine: &mut Engine| {
+            let counts = engine.connection.prepare_cached(statement)?;
+            let plan = format!("EXPLAIN QUERY PLAN {statement}");
+            let plan: String = engine.connection.query_row(&plan, [[0; 32]], |row| row.get(3))?;
+            let count = |what| counts.get_status(what);
+            let status = [count(StatementStatus::RePrepare), count(StatementStatus::FullscanStep)];
+            Ok::<_, rusqlite::Error>((count(StatementStatus::Run), status, plan))
+        };
+        for (worker, runs) in [(&store.reader, 50), (&store.writer, 0)] {
+            let (run, status, plan) = block_on(worker.call(prepared)).unwrap().unwrap().unwrap();
+            assert!(run >= runs && plan.contains("SEARCH"), "{run} {plan}");
+            assert_eq!(status, [0, 0], "{statement}");
+        }
+    }
 }

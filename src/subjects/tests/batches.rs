@@ -1,6 +1,8 @@
 //! Pages: one call for all, a result for each, and the same as one by one.
 
-use super::stage::{Play, cell, ready, seal, text};
+use std::pin::pin;
+
+use super::stage::{Play, cell, poll, ready, seal, text};
 use crate::{
     error::{KeyStoreErrorKind, RecordError},
     keystore::JointEnds,
@@ -122,4 +124,29 @@ fn a_page_larger_than_the_cache() {
     let opened = ready(scope.open_many(sealed.iter().map(|sealed| (sealed, cell(1))))).unwrap();
     assert!(opened.into_iter().zip(&names).all(|(opened, name)| text(opened).unwrap() == *name));
     assert_eq!(play.subjects.cache_stats().entries, 10);
+}
+
+#[test]
+fn who_is_erased_while_a_page_waits_for_others_is_not_in_it() {
+    let play = Play::new();
+    let scope = play.subjects.scope("tenant");
+    let [anna, bo] = ["anna", "bo"].map(|name| seal(&scope.subject(name), name));
+    let anna_s = scope.subject("anna").pseudonym().unwrap();
+    let process = play.another();
+    let scope = process.scope("tenant");
+    // Hers is at hand, his has to be asked for.
+    seal(&scope.subject("anna"), "x");
+    text(ready(scope.open(&anna, cell(1)))).unwrap();
+    play.stage.wait(2);
+    let mut opening = pin!(scope.open_many([(&anna, cell(1)), (&bo, cell(1))]));
+    let values = ["anna", "bo"].map(|name| (scope.subject(name), "x", cell(1)));
+    let mut sealing = pin!(scope.seal_many(values));
+    assert!(poll(opening.as_mut()).is_pending() && poll(sealing.as_mut()).is_pending());
+    play.bury(&scope.subject("anna"));
+    process.shared().evict(&[anna.claimed_reference().unwrap()], &[anna_s]);
+    let opened = ready(opening).unwrap();
+    assert!(matches!(opened[0], Err(RecordError::Erased { .. })), "{:?}", opened[0]);
+    assert_eq!(**opened[1].as_ref().unwrap(), "bo");
+    let sealed = ready(sealing).unwrap();
+    assert!(matches!(sealed[0], Err(RecordError::NameErased)) && sealed[1].is_ok(), "{sealed:?}");
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::stage::{Play, Stage, cell, ready, seal, text};
 use crate::{
     error::{Category, KeyStoreErrorKind, RecordError},
+    format::context::EncryptionContext,
     keystore::KeyStore,
     subjects::{Sealed, SubjectsOptions},
 };
@@ -110,6 +111,24 @@ fn one_loaded_key_is_used_as_often_as_it_may() {
     // Two more on the key that was made, then three on each that is loaded.
     for (opening, loads) in [0, 0, 1, 1, 1, 2, 2, 2, 3].into_iter().enumerate() {
         text(ready(scope.open(&sealed, cell(1)))).unwrap();
+        assert_eq!(play.stage.calls("get"), loads, "opening {opening}");
+    }
+}
+
+#[test]
+fn a_page_or_a_message_is_one_use_of_each_key() {
+    let play = Play::with(SubjectsOptions::default().with_max_uses(3));
+    let scope = play.subjects.scope("tenant");
+    let sealed = seal(&scope.subject("anna"), "x");
+    for (page, loads) in [0, 0, 1, 1, 1, 2].into_iter().enumerate() {
+        let opened = ready(scope.open_many([(&sealed, cell(1)); 5])).unwrap();
+        assert!(opened.iter().all(Result::is_ok));
+        assert_eq!(play.stage.calls("get"), loads, "page {page}");
+    }
+    let context = EncryptionContext::empty();
+    let message = ready(scope.subject("bo").seal_message(b"text", &context)).unwrap();
+    for (opening, loads) in [2, 2, 3, 3, 3, 4].into_iter().enumerate() {
+        ready(scope.open_message(&message, &context)).unwrap();
         assert_eq!(play.stage.calls("get"), loads, "opening {opening}");
     }
 }
