@@ -133,9 +133,14 @@ impl<S> Shared<S> {
         // All of them: one may belong to a future that was dropped, and would wake nobody.
         let waiting = mem::take(&mut queue.waiting);
         drop(queue);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(wake);
         Some(job)
     }
+}
+
+/// Wakers are the caller's code: one that panics must not take the thread with it, nor abort a panic that is on its way.
+fn wake(waker: Waker) {
+    drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
 }
 
 /// Where a job leaves what it returned.
@@ -165,9 +170,7 @@ impl<T> Answer<T> {
             let waker = waker.take();
             *slot = Slot::Here(answer);
             drop(slot);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            waker.into_iter().for_each(wake);
         }
     }
 }
@@ -272,6 +275,36 @@ mod tests {
         open.send(()).unwrap();
         assert_eq!(block_on(worker.call(|count| *count)).unwrap(), Ok(1));
         assert_eq!(block_on(first).unwrap(), Ok(true));
+    }
+
+    /// A runtime's mistake is not the end of everybody's thread.
+    #[test]
+    fn a_waker_that_panics_leaves_the_thread_at_work() {
+        struct Bad;
+        impl Wake for Bad {
+            fn wake(self: Arc<Self>) {
+                std::panic::resume_unwind(Box::new("planted"));
+            }
+        }
+        let worker = counter(1);
+        let (open, gate) = mpsc::channel::<()>();
+        let (busy, is_busy) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Bad));
+        let mut cx = Context::from_waker(&waker);
+        let mut first = pin!(worker.call(move |_| busy.send(()).is_ok() && gate.recv().is_ok()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        is_busy.recv().unwrap();
+        let mut queued = pin!(worker.call(|count| *count += 1));
+        assert!(queued.as_mut().poll(&mut cx).is_pending());
+        let mut outside = pin!(worker.call(|count| *count += 1));
+        assert!(outside.as_mut().poll(&mut cx).is_pending());
+        open.send(()).unwrap();
+        while !queued.as_mut().poll(&mut cx).is_ready() {
+            let thread = worker.thread.as_ref().unwrap();
+            assert!(!thread.is_finished(), "nobody would ever answer");
+            thread::yield_now();
+        }
+        assert_eq!(block_on(worker.call(|count| *count % 1000)).unwrap(), Ok(1));
     }
 
     #[test]
