@@ -108,11 +108,13 @@ impl Subjects {
     /// # Errors
     ///
     /// [`SubjectError::AlreadyInitialised`] for a store that has a root; [`SubjectError::Seal`] if a provider does not wrap,
-    /// or wraps by public keys only; [`SubjectError::Store`].
+    /// or wraps by public keys only; [`SubjectError::OtherAnchor`] for an anchor that was begun for another store, and
+    /// [`SubjectError::Anchor`]; [`SubjectError::Store`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the store empty or initialised.
+    /// Dropping the future leaves the store empty or initialised. If it is empty, the anchor may be begun, for a store that
+    /// never was: take a new one.
     pub async fn init(
         store: Arc<dyn KeyStore>,
         root_provider: Arc<dyn KeyProvider>,
@@ -132,6 +134,9 @@ impl Subjects {
             let (key, row) = make_epoch(provider, root.reference(), class, opened).await?;
             keys.push((class, Arc::new(key)));
             rows.push(row);
+        }
+        if let Some(anchor) = &options.anchor {
+            begin_anchor(&**anchor, root.reference()).await?;
         }
         if !store.create(&envelope, &rows).await? {
             return Err(SubjectError::AlreadyInitialised);
@@ -153,11 +158,13 @@ impl Subjects {
     ///
     /// [`SubjectError::NotInitialised`] for an empty store; [`SubjectError::Root`] if the root does not open;
     /// [`SubjectError::Key`] if an epoch that new keys go under does not, unless
-    /// [`lazy_epochs`](SubjectsOptions#structfield.lazy_epochs) is set; [`SubjectError::Store`].
+    /// [`lazy_epochs`](SubjectsOptions#structfield.lazy_epochs) is set; [`SubjectError::Anchor`],
+    /// [`SubjectError::OtherAnchor`], [`SubjectError::Diverged`] and [`SubjectError::ChainTampered`] for a store that cannot be
+    /// told to be the newest; [`SubjectError::Store`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing.
+    /// Dropping the future leaves erasures finished or not that others had begun, and nothing else changed.
     pub async fn open(
         store: Arc<dyn KeyStore>,
         provider: Arc<dyn KeyProvider>,
@@ -217,6 +224,14 @@ impl fmt::Debug for Subjects {
             .field("cache", &self.cache_stats())
             .finish_non_exhaustive()
     }
+}
+
+/// Writes into a new anchor which store it is of, before there is that store.
+async fn begin_anchor(anchor: &dyn Anchor, store: u64) -> Result<(), SubjectError> {
+    if let Ok(AnchorHead { store: Some(_), .. }) = anchor.head().await {
+        return Err(SubjectError::OtherAnchor);
+    }
+    if anchor.append(store, 0, &[]).await? { Ok(()) } else { Err(SubjectError::OtherAnchor) }
 }
 
 /// A new epoch, open from `opened` on: its key, and what the store keeps.

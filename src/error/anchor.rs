@@ -25,6 +25,13 @@ impl AnchorError {
         Self { what, category: Category::Io, source: None }
     }
 
+    /// It is not there, which is no reason to begin a new one: it may hold what the store does not know any more.
+    pub(crate) const fn missing(source: std::io::Error) -> Self {
+        let what = "there is no such file: is its disk there? If it is lost for good, and the key store certainly the \
+                    newest one, put an empty file in its place";
+        Self { what, category: Category::Io, source: Some(source) }
+    }
+
     /// Whether the same call may succeed in a moment.
     #[must_use]
     pub const fn is_busy(&self) -> bool {

@@ -33,7 +33,7 @@ pub trait Anchor: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`AnchorError`] if that cannot be found out.
+    /// [`AnchorError`] if that cannot be found out, also where what was begun is not there any more.
     async fn head(&self) -> Result<AnchorHead, AnchorError>;
 
     /// The tombstones after the one with the number `after` (they are numbered from 1), at most `limit`.
@@ -43,7 +43,9 @@ pub trait Anchor: fmt::Debug + Send + Sync {
     /// [`AnchorError`] if they cannot be had.
     async fn tombstones(&self, after: u64, limit: usize) -> Result<Vec<[u8; TOMBSTONE_LEN]>, AnchorError>;
 
-    /// Appends tombstones of the store `store` after the one with the number `after`. `false` if that is not the last one (any
+    /// Appends tombstones of the store `store` after the one with the number `after`. None after the one with the number 0 is
+    /// how an anchor is begun, once, when its store is made: from then on one that is gone must not be answered for by an
+    /// empty one. `false` if that is not the last one (any
     /// more), and nothing was done.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl Shared {
         let common = self.compare(anchor, kept.tombstones).await?;
         let (mut head, mut names) = (common, BTreeSet::new());
         while head.number < kept.tombstones {
-            head = self.bury_again(anchor, head, &mut names).await?;
+            head = self.bury_again(anchor, kept.tombstones, head, &mut names).await?;
         }
         self.note_head(Chain::Tombstones, head);
         self.lift_anchor().await?;
@@ -85,6 +85,7 @@ impl Shared {
     async fn bury_again(
         &self,
         anchor: &dyn Anchor,
+        kept: u64,
         head: Head,
         names: &mut BTreeSet<Pseudonym>,
     ) -> Result<Head, SubjectError> {
@@ -121,8 +122,9 @@ impl Shared {
                     return Ok(last);
                 }
                 // Another process does the same: what it has buried was verified here too.
+                // It may also have buried others since, which the anchor gets in a moment.
                 Buried::Behind { last } if last > head.number => {
-                    return self.compare(anchor, last).await;
+                    return self.compare(anchor, kept).await;
                 }
                 _ => {}
             }

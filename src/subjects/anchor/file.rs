@@ -25,6 +25,11 @@ use crate::{
 /// 32 bytes, and 118 for each tombstone; each append is on the disk when it returns. Calls read and write in place: a few
 /// system calls each.
 ///
+/// [`Subjects::init`](crate::Subjects::init) makes the file. From then on a file that is not there is an error of every call:
+/// a path that was mistyped, or a disk that is not mounted, would otherwise be a new anchor, and every older copy of the key
+/// store be taken for the newest. An empty file in its place says that there is none yet, or none any more; it is filled from
+/// the store.
+///
 /// A tail that a crash tore is left out when reading, and written over by the next append. Damage before the last good entry
 /// is an error of every call.
 #[derive(Debug, Clone)]
@@ -33,7 +38,7 @@ pub struct FileAnchor {
 }
 
 impl FileAnchor {
-    /// Uses the file at this path, which is made by the first append.
+    /// Uses the file at this path. Nothing is looked at yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -45,18 +50,17 @@ impl FileAnchor {
         &self.path
     }
 
-    fn open(&self) -> Result<Option<File>, AnchorError> {
-        match File::open(&self.path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    fn open(&self) -> Result<File, AnchorError> {
+        File::open(&self.path).map_err(missing)
     }
 
-    /// Opens for appending, alone.
-    fn open_locked(&self) -> Result<Opened, AnchorError> {
+    /// Opens for appending, alone; to begin an anchor, a file is made.
+    fn open_locked(&self, begins: bool) -> Result<Opened, AnchorError> {
+        if !begins {
+            self.path.metadata().map_err(missing)?;
+        }
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
+        options.read(true).write(true).create(begins).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = lock_exclusively(&options, &self.path)?;
@@ -67,13 +71,13 @@ impl FileAnchor {
 #[async_trait]
 impl Anchor for FileAnchor {
     async fn head(&self) -> Result<AnchorHead, AnchorError> {
-        let Some(mut file) = self.open()? else { return Ok(AnchorHead::default()) };
+        let mut file = self.open()?;
         let Some(store) = read_start(&mut file)? else { return Ok(AnchorHead::default()) };
         Ok(AnchorHead { store: Some(store), tombstones: count(&mut file)? })
     }
 
     async fn tombstones(&self, after: u64, limit: usize) -> Result<Vec<[u8; TOMBSTONE_LEN]>, AnchorError> {
-        let Some(mut file) = self.open()? else { return Ok(Vec::new()) };
+        let mut file = self.open()?;
         if read_start(&mut file)?.is_none() {
             return Ok(Vec::new());
         }
@@ -93,7 +97,7 @@ impl Anchor for FileAnchor {
         after: u64,
         tombstones: &[[u8; TOMBSTONE_LEN]],
     ) -> Result<bool, AnchorError> {
-        let mut file = self.open_locked()?;
+        let mut file = self.open_locked(after == 0 && tombstones.is_empty())?;
         let count = match read_start(&mut file)? {
             Some(found) if found != store => return Err(OTHER_STORE),
             Some(_) => count(&mut file)?,
@@ -121,6 +125,10 @@ impl Anchor for FileAnchor {
         file.sync_all()?;
         Ok(true)
     }
+}
+
+fn missing(error: std::io::Error) -> AnchorError {
+    if error.kind() == std::io::ErrorKind::NotFound { AnchorError::missing(error) } else { error.into() }
 }
 
 /// The store that the file is of, or `None` where a crash left less than a start.

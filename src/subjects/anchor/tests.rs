@@ -14,6 +14,7 @@ fn stone(number: u8) -> [u8; TOMBSTONE_LEN] {
 fn file() -> (tempfile::TempDir, FileAnchor) {
     let folder = tempfile::tempdir().unwrap();
     let anchor = FileAnchor::new(folder.path().join("anchor"));
+    fs::write(anchor.path(), []).unwrap();
     (folder, anchor)
 }
 
@@ -50,6 +51,29 @@ fn both_keep_what_they_are_given_and_compare_first() {
     }
     let again = FileAnchor::new(file.path());
     assert_eq!(all(&again), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_file_is_made_by_the_beginning_of_an_anchor_and_by_nothing_else() {
+    let (_folder, anchor) = file();
+    fs::remove_file(anchor.path()).unwrap();
+    let errors = [
+        block_on(anchor.head()).map(drop),
+        block_on(anchor.tombstones(0, 1)).map(drop),
+        append(&anchor, 0, &[1]).map(drop),
+        append(&anchor, 1, &[]).map(drop),
+    ];
+    for error in errors {
+        let error = error.expect_err("there is no file");
+        assert!(error.to_string().contains("no such file"), "{error}");
+        assert!(error.category() == Category::Io && !error.is_busy());
+    }
+    assert!(!anchor.path().exists());
+    for _ in 0..2 {
+        assert!(append(&anchor, 0, &[]).unwrap());
+        assert_eq!(block_on(anchor.head()).unwrap(), AnchorHead::new(Some(STORE), 0));
+    }
+    assert!(append(&anchor, 0, &[1]).unwrap() && !append(&anchor, 0, &[]).unwrap());
 }
 
 /// Cut at every byte, and with the last bytes zero or garbage: what was appended before stands, and more can be.

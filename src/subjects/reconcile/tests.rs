@@ -239,11 +239,91 @@ fn a_chain_that_was_changed_in_the_store_is_told_by_its_number() {
     assert!(tried >= 15, "{tried}");
 }
 
+/// A file that is gone, or whose disk is not there, is no new anchor: that would be the end of what it is for.
+#[test]
+fn an_anchor_that_is_lost_keeps_the_store_shut() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("anchor");
+    let options = || house.options().with_anchor(Arc::new(FileAnchor::new(&path)));
+    let store = Arc::new(MemoryKeyStore::new());
+    let keys = || Arc::<crate::provider::MemoryProvider>::clone(&house.root);
+    let subjects = block_on(Subjects::init(store.clone(), keys(), keys(), options())).unwrap();
+    assert!(path.is_file(), "the anchor was begun with the store");
+    let note = seal(&subjects.scope("tenant-7"), "anna");
+    let older = copy(&*store);
+    erase(&subjects, "anna");
+
+    let open = |store: &Arc<MemoryKeyStore>| block_on(Subjects::open(store.clone(), keys(), options()));
+    std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+    for store in [&store, &older] {
+        let error = open(store).expect_err("its anchor is not there");
+        assert!(matches!(&error, SubjectError::Anchor(_)), "{error}");
+        assert_eq!(error.category(), Category::Io);
+        assert!(error.to_string().contains("no such file"), "{error}");
+        assert!(!path.exists(), "looking for it does not make one");
+    }
+    // Nor does an erasure by somebody who has the store open, and what it did counts once the anchor is there again.
+    let scope = subjects.scope("tenant-7");
+    let bo = seal(&scope, "bo");
+    block_on(scope.erase(&scope.subject("bo"), "r")).expect_err("its anchor is not there");
+    assert!(!path.exists() && !opens(&scope, &bo));
+    std::fs::rename(folder.path().join("elsewhere"), &path).unwrap();
+    for store in [&store, &older] {
+        assert!(!opens(&open(store).unwrap().scope("tenant-7"), &note));
+    }
+    // Told that it is lost for good, by an empty file in its place, it is filled from the store.
+    std::fs::write(&path, []).unwrap();
+    open(&store).unwrap();
+    assert_eq!(block_on(FileAnchor::new(&path).head()).unwrap().tombstones, 2);
+}
+
+#[test]
+fn a_store_is_not_begun_with_another_stores_anchor() {
+    let house = House::new();
+    let store = Arc::new(MemoryKeyStore::new());
+    let keys = || Arc::<crate::provider::MemoryProvider>::clone(&house.root);
+    let refused = block_on(Subjects::init(store.clone(), keys(), keys(), house.options()));
+    assert!(matches!(refused, Err(SubjectError::OtherAnchor)), "{refused:?}");
+    assert_eq!(block_on(store.root()).unwrap(), None, "nothing is half done");
+}
+
+/// Another process reconciles at the same time, and is in the middle of an erasure that the anchor does not have yet.
+#[test]
+fn an_erasure_of_others_on_its_way_to_the_anchor_is_no_damage() {
+    let mut gaps = 0;
+    loop {
+        let Restored { house, older, erased, .. } = restored();
+        let slow = Crashing::new(&older);
+        let mut opening = std::pin::pin!(Subjects::open(slow, house.keys(&[&house.week]), house.options()));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        if (0..gaps).any(|_| opening.as_mut().poll(&mut cx).is_ready()) {
+            break;
+        }
+        let theirs = Crashing::new(&older);
+        let scope = house.open(theirs).unwrap().scope("tenant-7");
+        let stays = scope.subject("stays");
+        let mut erasing = std::pin::pin!(scope.erase(&stays, "r"));
+        let kept = block_on(house.anchor.head()).unwrap().tombstones;
+        while block_on(older.tombstones(kept, 1)).unwrap().is_empty() {
+            assert!(erasing.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(block_on(house.anchor.head()).unwrap().tombstones, kept, "it is in the store only");
+        let opened = block_on(opening).unwrap();
+        assert!(erased.iter().all(|note| !opens(&opened.scope("tenant-7"), note)));
+        block_on(erasing).unwrap();
+        gaps += 1;
+    }
+    assert!(gaps > 20, "{gaps}");
+}
+
 #[test]
 fn a_file_serves_as_an_anchor() {
     let house = House::new();
     let folder = tempfile::tempdir().unwrap();
     let anchor = Arc::new(FileAnchor::new(folder.path().join("anchor")));
+    // An anchor for a store that has had none.
+    std::fs::write(anchor.path(), []).unwrap();
     let open = |store: Arc<MemoryKeyStore>| {
         let options = house.options().with_anchor(Arc::<FileAnchor>::clone(&anchor));
         block_on(Subjects::open(store, house.keys(&[&house.week]), options)).unwrap()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kuvert::keystore::KeyStore;
 use kuvert::provider::KeyProvider;
-use kuvert::subjects::{Anchor as _, FileAnchor};
+use kuvert::subjects::FileAnchor;
 use kuvert::{Category, Subjects, SubjectsOptions};
 use serde_json::json;
 
@@ -37,18 +37,19 @@ pub(super) fn run(arguments: &InitArguments) -> Result<Done, Failure> {
     let warnings = warnings(&root, &epoch, &anchor);
     let new = NewStore::begin(path, Category::Usage)?;
     let name = names::path(path);
-    let told = |error| failure::of(&error, &name, "");
-    wait(Subjects::init(Arc::clone(&new.store), root, epoch, options))?.map_err(told)?;
-    let store = reference(&new.store)?;
-    if let Some(anchor) = &anchor {
-        // From now on it names its store, and a mistyped path is told from an anchor.
-        wait(anchor.append(store, 0, &[]))?.map_err(|error| told(error.into()))?;
-    }
-    let committed = new.close().commit();
-    if let (Err(_), Some(anchor), false) = (&committed, &anchor, had_anchor) {
+    let made = || {
+        let opened = wait(Subjects::init(Arc::clone(&new.store), root, epoch, options))?;
+        drop(opened.map_err(|error| failure::of(&error, &name, ""))?);
+        let store = reference(&new.store)?;
+        new.close().commit()?;
+        Ok(store)
+    };
+    let made: Result<u64, Failure> = made();
+    if let (Err(_), Some(anchor), false) = (&made, &anchor, had_anchor) {
+        // It was begun for a store that there is not.
         drop(fs::remove_file(anchor.path()));
     }
-    committed?;
+    let store = made?;
     let mut text = vec![format!("{name}: key store {}", hex(store))];
     text.extend(anchor.as_ref().map(|anchor| line("anchor", &names::path(anchor.path()))));
     text.push(line(
