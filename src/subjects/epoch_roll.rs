@@ -85,8 +85,8 @@ pub struct RollReport {
     pub resumed: bool,
     /// Keys that this call moved.
     pub moved: u64,
-    /// References of keys that do not open: they were left where they are, and so is their epoch. Erase them, or restore
-    /// their rows from a backup, and roll again.
+    /// References of keys that do not open, and were left where they are, or that are not there any more after they were
+    /// moved. While there is one, no epoch is retired. Erase them, or restore their rows from a backup, and roll again.
     pub damaged: Vec<u64>,
     /// Epochs that nothing is under any more.
     pub retired: Vec<u64>,
@@ -121,7 +121,13 @@ impl Subjects {
         }
         // Rows that have a tombstone are not moved: they go.
         shared.finish().await?;
-        for closed in shared.epochs_of(options.class, EpochState::Closed).await? {
+        // What was lost on the way is in older copies only, under the key that would be destroyed next.
+        let left = if report.damaged.is_empty() {
+            shared.epochs_of(options.class, EpochState::Closed).await?
+        } else {
+            Vec::new()
+        };
+        for closed in left {
             if shared.store.retire_epoch(closed.reference).await? {
                 report.keys.extend(KeyToDestroy::all_of(&closed));
                 report.retired.push(closed.reference);

@@ -183,7 +183,10 @@ impl Shared {
         let mut found = Vec::new();
         let note = |_, link: &Link, _: &_| {
             let states = slips.keys.get(&link.reference).copied().unwrap_or_default();
-            let is_gone = first_standing.is_none_or(|opened| opened > link.time.saturating_add(CLOCK_ERROR));
+            // Not its tombstone's time: a copy from before that may have been rolled, and the key with it, before the
+            // tombstone came to it again. The row was there until shortly before this.
+            let ended = states.get(ReceiptState::Unusable).unwrap_or(u64::MAX).max(link.time);
+            let is_gone = first_standing.is_none_or(|opened| opened > ended.saturating_add(CLOCK_ERROR));
             if is_gone && states.get(ReceiptState::Irrevocable).is_none() {
                 found.push(Slip::of(link, ReceiptState::Irrevocable, now));
             }

@@ -335,6 +335,49 @@ fn irrevocable_is_written_when_every_epoch_is_seen_to_be_gone() {
     assert_eq!(confirm(&*token), 0);
 }
 
+/// Somebody rolled a restored copy that did not know of an erasure yet: the erased key went into the new epoch, too.
+#[test]
+fn an_epoch_that_a_key_was_moved_to_after_its_erasure_counts() {
+    let token = Arc::new(Token { keys: MemoryProvider::generate("token").unwrap(), gone: Mutex::new(None) });
+    let house = token_house(&token);
+    let note = seal(&house.scope(), "person 0");
+    let older = copy(&*house.store);
+    block_on(house.scope().erase(&house.scope().subject("person 0"), "r")).unwrap();
+    house.clock.advance(std::time::Duration::from_secs(7 * 86_400));
+    let next = provider("week-9");
+    let keys: Arc<dyn KeyProvider> = Arc::new(
+        crate::provider::AnyOf::new(vec![
+            Arc::<MemoryProvider>::clone(&house.root) as Arc<dyn KeyProvider>,
+            Arc::<Token>::clone(&token) as _,
+            Arc::<MemoryProvider>::clone(&next) as _,
+        ])
+        .unwrap(),
+    );
+    let blind = crate::subjects::SubjectsOptions { anchor: None, ..house.options() };
+    let used = block_on(Subjects::open(older.clone(), Arc::clone(&keys), blind)).unwrap();
+    for class in [EpochClass::Subjects, EpochClass::Credentials] {
+        let options = RollOptions::default().with_class(class);
+        block_on(used.roll_epoch(Arc::<MemoryProvider>::clone(&next) as _, options)).unwrap();
+    }
+    let stolen = copy(&*older);
+    house.clock.advance(std::time::Duration::from_secs(86_400));
+    // Now with its anchor.
+    let anchor = Arc::<crate::subjects::MemoryAnchor>::clone(&house.anchor);
+    let options = house.options().with_anchor(anchor);
+    let opened = block_on(Subjects::open(older, Arc::clone(&keys), options)).unwrap();
+    assert!(!opens(&opened.scope("tenant-7"), &note));
+    *token.gone.lock().unwrap() = Some(ProviderErrorKind::NotFound);
+    assert_eq!(
+        block_on(opened.confirm_destruction(&*token)).unwrap(),
+        0,
+        "a copy of the new epoch has the key"
+    );
+    // And so it has.
+    let blind = crate::subjects::SubjectsOptions { anchor: None, ..house.options() };
+    let thief = block_on(Subjects::open(stolen, keys, blind)).unwrap();
+    assert!(opens(&thief.scope("tenant-7"), &note));
+}
+
 /// A house whose first epochs are wrapped by a token.
 fn token_house(token: &Arc<Token>) -> House {
     let house = House::new();

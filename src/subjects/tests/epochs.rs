@@ -158,3 +158,18 @@ fn another_class_s_and_another_store_s_epochs_do_not_open() {
         );
     }
 }
+
+/// Older copies under the old wrapping key are all that is left of such a key: nobody is told to destroy that.
+#[test]
+fn an_epoch_is_not_retired_while_a_key_that_left_it_is_not_there() {
+    let play = Play::new();
+    let scope = play.subjects.scope("tenant");
+    let sealed = seal(&scope.subject("anna"), "x");
+    seal(&scope.subject("bo"), "x");
+    let reference = sealed.claimed_reference().unwrap();
+    play.stage.exchange(reference, crate::keystore::Lookup::Unknown);
+    let roll = || play.subjects.roll_epoch(play.keys.clone(), crate::subjects::RollOptions::default());
+    let report = ready(roll()).unwrap();
+    assert_eq!((report.damaged, report.moved), (vec![reference], 2));
+    assert!(report.retired.is_empty() && report.keys.is_empty());
+}
