@@ -101,7 +101,8 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// Inserts one version of a subject's key, and the joint it belongs to if there is one.
     ///
     /// The answer is decided in this order: the epoch is not open ([`Inserted::EpochClosed`]); the name is a grave, or its joint
-    /// has ended, and `names` does not say that a new person bears it ([`Inserted::Erased`]); the version is not the one
+    /// has ended, and `names` does not say that a new person bears it, or it is a grave and a joint of it has a key still,
+    /// whatever `names` says ([`Inserted::Erased`]); the version is not the one
     /// after the newest ([`Inserted::Exists`], with the newest); the reference is taken, by a row or by a tombstone
     /// ([`Inserted::ReferenceTaken`]). Whoever repeats an insertion that was done finds its own row in `Exists`.
     ///

@@ -34,7 +34,8 @@ pub enum Names {
     /// No.
     #[default]
     StayErased,
-    /// A new person bears it; the grave is removed.
+    /// A new person bears it; the grave is removed. Not while a joint of whoever bore it before has a key: the grave is
+    /// what that one is known by as erased when the joint's other members are.
     MayBeNewPersons,
 }
 
@@ -46,7 +47,7 @@ pub enum Inserted {
     Done,
     /// That version, or a newer one, is there: this is the newest.
     Exists(SubjectRow),
-    /// The name is erased.
+    /// The name is erased, and may not be used again.
     Erased,
     /// The epoch is not open.
     EpochClosed,

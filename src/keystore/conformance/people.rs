@@ -205,6 +205,33 @@ impl Run<'_> {
         let second = kit::epoch(SECOND, EpochClass::Subjects, 500);
         asked("begin_epoch", store.begin_epoch(&second, FIRST)).await?;
         ensure!(asked("find", store.find(&[kit::name(1)])).await? == [Found::Erased], "she is still found");
+        self.graves_of_joints(store).await
+    }
+
+    /// Names are given away when nothing of their bearers is left, not even what they share with others.
+    async fn graves_of_joints(&self, store: &dyn KeyStore) -> Judged {
+        let row = |of| kit::row(of, 1, SECOND);
+        let joint = kit::joint(9, JointEnds::WithTheLast, &[2, 3]);
+        for (of, joint) in [(2, None), (3, None), (9, Some(&joint))] {
+            let done = asked("insert", store.insert(&row(of), joint, Names::StayErased)).await?;
+            ensure!(done == Inserted::Done, "an insertion was refused");
+        }
+        asked("bury", store.bury(&kit::burial(3, &[&row(2)]))).await?;
+        let mut newer = row(2);
+        newer.reference = kit::reference(2, 200);
+        let what = "a name was given to a new person while an earlier one's joint has a key";
+        let refused = asked("insert", store.insert(&newer, None, Names::MayBeNewPersons)).await?;
+        ensure!(refused == Inserted::Erased, "{what}");
+        let many = asked("insert_many", store.insert_many(&[newer.clone()], Names::MayBeNewPersons)).await?;
+        ensure!(many == [Inserted::Erased], "{what}, among many");
+        let mut burial = kit::burial(4, &[&row(3), &row(9)]);
+        burial.names = vec![kit::name(3)];
+        ensure!(
+            asked("bury", store.bury(&burial)).await? == Buried::Done,
+            "a joint did not end with the last"
+        );
+        let done = asked("insert", store.insert(&newer, None, Names::MayBeNewPersons)).await?;
+        ensure!(done == Inserted::Done, "a joint that has ended keeps a name");
         Ok(Verdict::Kept)
     }
 }

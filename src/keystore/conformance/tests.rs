@@ -68,6 +68,7 @@ fn every_bug_is_found_by_its_clause() {
         (Bug::GetsWhatIsBuried, Clause::TombstonesWin),
         (Bug::CountsWhatItDidNotRemove, Clause::Remove),
         (Bug::GivesNamesAway, Clause::NewPersons),
+        (Bug::GivesSharedNamesAway, Clause::NewPersons),
         (Bug::AppendsAnywhere, Clause::Receipts),
         (Bug::CountsReads, Clause::Change),
         (Bug::CountsNothing, Clause::Change),

@@ -85,7 +85,10 @@ impl State {
             return Ok(Inserted::EpochClosed);
         }
         let has_ended = joint.is_some_and(|joint| joint.has_ended(|name| self.graves.contains(name)));
-        if names == Names::StayErased && (self.graves.contains(&row.pseudonym) || has_ended) {
+        let is_grave = self.graves.contains(&row.pseudonym);
+        let is_shared =
+            is_grave && self.joints_of(&row.pseudonym).any(|joint| self.newest(&joint.pseudonym).is_some());
+        if is_shared || (names == Names::StayErased && (is_grave || has_ended)) {
             return Ok(Inserted::Erased);
         }
         match self.newest(&row.pseudonym) {

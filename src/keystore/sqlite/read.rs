@@ -10,6 +10,13 @@ use super::super::rows::{EpochRow, Hold, Joint, Pseudonym, RECEIPT_LEN, SubjectR
 use super::columns::{self, signed, stored, unsigned};
 use super::failure::{Answer, Failure};
 
+/// Of a row: no tombstone ends it. Its own word alone is not enough: rows of an older file may have been put back.
+macro_rules! is_live {
+    () => {
+        "live = 1 AND NOT EXISTS (SELECT 1 FROM tombstone WHERE tombstone.reference = subject.reference)"
+    };
+}
+
 pub(super) fn change(connection: &Connection) -> Answer<u64> {
     unsigned(connection.query_row("SELECT change FROM store WHERE one = 1", [], |row| row.get(0))?)
 }
@@ -54,15 +61,22 @@ pub(super) fn newest(connection: &Connection, pseudonym: &Pseudonym) -> Answer<O
 }
 
 pub(super) fn versions(connection: &Connection, pseudonym: &Pseudonym) -> Answer<Vec<SubjectRow>> {
-    let all = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-               WHERE pseudonym = ?1 AND live = 1 ORDER BY version";
+    let all = concat!(
+        "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject WHERE pseudonym = ?1 AND ",
+        is_live!(),
+        " ORDER BY version"
+    );
     many(connection, all, [pseudonym], columns::subject)
 }
 
 pub(super) fn scan(connection: &Connection, epoch: u64, after: u64, limit: usize) -> Answer<Vec<SubjectRow>> {
     // Without an index over epochs: rows of the others are few while one is emptied, and each is read once.
-    let page = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-                WHERE reference > ?1 AND epoch = ?2 AND live = 1 ORDER BY reference LIMIT ?3";
+    let page = concat!(
+        "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
+         WHERE reference > ?1 AND epoch = ?2 AND ",
+        is_live!(),
+        " ORDER BY reference LIMIT ?3"
+    );
     many(connection, page, (stored(after), stored(epoch), page_len(limit)), columns::subject)
 }
 
@@ -104,7 +118,10 @@ pub(super) fn holds(connection: &Connection, pseudonym: &Pseudonym) -> Answer<Ve
 }
 
 pub(super) fn unremoved(connection: &Connection, limit: usize) -> Answer<Vec<u64>> {
-    let first = "SELECT reference FROM subject WHERE live = 0 ORDER BY reference LIMIT ?1";
+    // The second half for rows of an older file that were put back; one look-up for each tombstone.
+    let first = "SELECT reference FROM subject WHERE live = 0 UNION \
+                 SELECT subject.reference FROM tombstone CROSS JOIN subject \
+                 ON subject.reference = tombstone.reference ORDER BY 1 LIMIT ?1";
     many(connection, first, [page_len(limit)], |row| Ok(columns::reference(row.get(0)?)))
 }
 
@@ -123,10 +140,15 @@ pub(super) fn receipts(connection: &Connection, after: u64, limit: usize) -> Ans
     many(connection, page, (signed(after), page_len(limit)), |row| columns::bytes(row, 0))
 }
 
-pub(super) const BY_REFERENCE: &str = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-     WHERE reference = ?1 AND live = 1";
-pub(super) const NEWEST: &str = "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject \
-     WHERE pseudonym = ?1 AND live = 1 ORDER BY version DESC LIMIT 1";
+pub(super) const BY_REFERENCE: &str = concat!(
+    "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject WHERE reference = ?1 AND ",
+    is_live!()
+);
+pub(super) const NEWEST: &str = concat!(
+    "SELECT reference, pseudonym, scope, version, epoch, sealed_key FROM subject WHERE pseudonym = ?1 AND ",
+    is_live!(),
+    " ORDER BY version DESC LIMIT 1"
+);
 
 /// How many are numbered from 1 without gaps in that table.
 pub(super) fn last(connection: &Connection, table: Numbered) -> Answer<u64> {

@@ -177,3 +177,38 @@ fn statements_are_prepared_once() {
         }
     }
 }
+
+/// A table put back from an older file, row by row, by somebody who means well or does not.
+#[test]
+fn a_row_that_comes_back_has_its_tombstone_still() {
+    let (_folder, store) = created();
+    let (anna, bo) = (row(1), row(2));
+    block_on(store.insert_many(&[anna.clone(), bo.clone()], Names::StayErased)).unwrap().unwrap();
+    let mut bytes = [9; super::super::rows::TOMBSTONE_LEN];
+    bytes[..8].copy_from_slice(&anna.reference.to_be_bytes());
+    bytes[8..16].copy_from_slice(&77_u64.to_be_bytes());
+    let burial = Burial {
+        tombstones: vec![Tombstone { reference: anna.reference, bytes }],
+        names: vec![anna.pseudonym],
+        ..Burial::default()
+    };
+    assert_eq!(block_on(store.bury(&burial)).unwrap().unwrap(), Buried::Done);
+    assert_eq!(block_on(store.remove(&[anna.reference])).unwrap().unwrap(), 1);
+    let back = anna.clone();
+    let put_back = move |engine: &mut Engine| {
+        engine.write(|connection| write::put_subject(connection, &back), |()| true)
+    };
+    block_on(store.writer.call(put_back)).unwrap().unwrap().unwrap();
+    let is_erased = |store: &SqliteKeyStore| {
+        let found = block_on(store.get(&[anna.reference, bo.reference])).unwrap().unwrap();
+        assert_eq!(found, [Lookup::Erased { since: 77 }, Lookup::Row(bo.clone())]);
+        let found = block_on(store.find(&[anna.pseudonym, bo.pseudonym])).unwrap().unwrap();
+        assert_eq!(found, [Found::Erased, Found::Row(bo.clone())]);
+        assert_eq!(block_on(store.versions(&anna.pseudonym)).unwrap().unwrap(), []);
+        assert_eq!(block_on(store.scan(7, 0, 10)).unwrap().unwrap(), [bo.clone()]);
+    };
+    is_erased(&store);
+    assert_eq!(block_on(store.unremoved(10)).unwrap().unwrap(), [anna.reference]);
+    assert_eq!(block_on(store.remove(&[anna.reference])).unwrap().unwrap(), 1);
+    is_erased(&store);
+}

@@ -85,11 +85,12 @@ pub(super) fn insert(
     if !is_open(connection, row.epoch)? {
         return Ok(Inserted::EpochClosed);
     }
-    if names == Names::StayErased {
-        let has_ended = joint.map_or(Ok(false), |joint| read::has_ended(connection, joint))?;
-        if has_ended || read::is_grave(connection, &row.pseudonym)? {
-            return Ok(Inserted::Erased);
-        }
+    let is_grave = read::is_grave(connection, &row.pseudonym)?;
+    if is_grave && (names == Names::StayErased || is_shared(connection, &row.pseudonym)?) {
+        return Ok(Inserted::Erased);
+    }
+    if names == Names::StayErased && joint.map_or(Ok(false), |joint| read::has_ended(connection, joint))? {
+        return Ok(Inserted::Erased);
     }
     match read::newest(connection, &row.pseudonym)? {
         None if row.version != 1 => return Err(checks::FIRST_VERSION.into()),
@@ -118,6 +119,16 @@ pub(super) fn insert(
     }
     put_subject(connection, row)?;
     Ok(Inserted::Done)
+}
+
+/// Whether a joint of this name has a key.
+fn is_shared(connection: &Connection, name: &Pseudonym) -> Answer<bool> {
+    for joint in read::joints(connection, name)? {
+        if read::newest(connection, &joint.pseudonym)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(super) fn reseal(
@@ -196,7 +207,10 @@ fn lives_on(connection: &Connection, name: &Pseudonym) -> Answer<bool> {
 }
 
 pub(super) fn remove(connection: &Connection, references: &[u64]) -> Answer<usize> {
-    let mut delete = connection.prepare_cached("DELETE FROM subject WHERE reference = ?1 AND live = 0")?;
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM subject WHERE reference = ?1 \
+         AND (live = 0 OR EXISTS (SELECT 1 FROM tombstone WHERE tombstone.reference = ?1))",
+    )?;
     let mut removed = 0;
     for reference in references {
         removed += delete.execute([stored(*reference)])?;

@@ -39,6 +39,7 @@ pub(super) enum Bug {
     GetsWhatIsBuried,
     CountsWhatItDidNotRemove,
     GivesNamesAway,
+    GivesSharedNamesAway,
     AppendsAnywhere,
     CountsReads,
     CountsNothing,
@@ -189,6 +190,9 @@ impl KeyStore for Sample {
         self.rows.lock().unwrap().push(row.clone());
         match answer {
             Inserted::Exists(_) if self.has(Bug::LooksAndThenSets) && seems_free => Ok(Inserted::Done),
+            Inserted::Erased if self.has(Bug::GivesSharedNamesAway) && names == Names::MayBeNewPersons => {
+                Ok(Inserted::Done)
+            }
             Inserted::ReferenceTaken if self.has(Bug::GivesReferencesTwice) => Ok(Inserted::Done),
             Inserted::Exists(_) if self.has(Bug::ExistsIsTheFirst) => {
                 let first = self.inner.versions(&row.pseudonym).await?.remove(0);
