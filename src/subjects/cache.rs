@@ -118,8 +118,8 @@ impl Cache {
         taken
     }
 
-    /// Keeps what was loaded for these seats and tells those who wait for it. What was evicted since they were taken is not
-    /// kept.
+    /// Keeps what was loaded for these seats and tells those who wait for it. What was evicted since they were taken is
+    /// revoked.
     pub(super) fn land<'c>(
         &'c self,
         landed: impl IntoIterator<Item = (Seat<'c>, Result<Arc<Key>, Fault>)>,
@@ -138,11 +138,21 @@ impl Cache {
         wakers.wake();
     }
 
-    /// Puts a key that was just made in the place of an older one of its subject.
-    pub(super) fn put_newest(&self, key: &Arc<Key>, now: u64) {
+    /// How often anything was evicted, for [`put_newest`](Self::put_newest).
+    pub(super) fn evictions(&self) -> u64 {
+        self.table().evictions
+    }
+
+    /// Puts a key that was just made in the place of an older one of its subject. It was made since there were so many
+    /// `evictions`: if there are more by now, it may be one of those that were meant, and the store is asked.
+    pub(super) fn put_newest(&self, key: &Arc<Key>, evictions: u64, now: u64) {
         let mut wakers = Wakers::default();
         self.forget_names(&HashSet::from([*key.pseudonym()]), &mut wakers);
-        self.table().keep(key, true, now);
+        let mut table = self.table();
+        if table.evictions == evictions {
+            table.keep(key, true, now);
+        }
+        drop(table);
         wakers.wake();
     }
 

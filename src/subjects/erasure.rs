@@ -8,12 +8,13 @@ mod tests;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     fmt,
 };
 
 use super::{
     Scope, Subject,
+    events::Telling,
     receipt::{ATTEMPTS, Receipt, ReceiptState, Slip, Slips},
     shared::Shared,
     tombstones::{Chain, Head},
@@ -157,31 +158,33 @@ impl Scope {
         let order = Order { request: hash, code: request.reason as u16 };
         let mut answers = Vec::with_capacity(subjects.len());
         for subjects in subjects.chunks(SUBJECTS_AT_ONCE) {
-            let mut named = Vec::with_capacity(subjects.len());
+            let (mut named, mut tellings) = (Vec::with_capacity(subjects.len()), Vec::new());
             for subject in subjects {
-                named.push(self.named(subject).await);
+                let mut telling = self.telling(Operation::Erase);
+                named.push(self.named(subject, &mut telling).await);
+                tellings.push(telling);
             }
-            answers.extend(shared.erase_all(named, order).await?);
+            match shared.erase_all(named, order).await {
+                Ok(erased) => {
+                    let told = erased.into_iter().zip(tellings).map(|(answer, telling)| telling.end(answer));
+                    answers.extend(told);
+                }
+                Err(error) => {
+                    tellings.into_iter().for_each(|telling| telling.fail(&error));
+                    return Err(error);
+                }
+            }
         }
         Ok(answers)
     }
 
     /// The names that an erasure of this data subject ends, if that may be.
-    async fn named(&self, subject: &Subject<'_>) -> Result<Named, SubjectError> {
-        if !std::ptr::eq(subject.scope().name(), self.name()) && subject.scope().name() != self.name() {
-            return Err(SubjectError::Usage("the data subject is of another scope"));
-        }
-        let mut telling = self.telling(Operation::Erase);
-        let named = subject.named().map_err(SubjectError::from);
-        telling.subject = named.as_ref().ok().map(|named| named.pseudonym);
-        let result = match named {
-            Ok(named) => {
-                let allowed = self.authorize(Operation::Erase, Some(named.pseudonym), None).await;
-                allowed.map(|()| named).map_err(SubjectError::from)
-            }
-            Err(error) => Err(error),
-        };
-        telling.end(result)
+    async fn named(&self, subject: &Subject<'_>, telling: &mut Telling<'_>) -> Result<Named, SubjectError> {
+        self.check_own(subject)?;
+        let named = subject.named()?;
+        telling.subject = Some(named.pseudonym);
+        self.authorize(Operation::Erase, telling.subject, None).await?;
+        Ok(named)
     }
 }
 
@@ -219,6 +222,8 @@ struct Taken {
     guards: BTreeSet<Pseudonym>,
     /// Data subjects of which nothing is left but graves.
     gone: BTreeSet<usize>,
+    /// All names whose keys have to leave the caches, also of those who were erased before: others may have done that.
+    ended: BTreeSet<Pseudonym>,
 }
 
 impl Shared {
@@ -228,12 +233,18 @@ impl Shared {
         order: Order,
     ) -> Result<Vec<Result<Receipt, SubjectError>>, SubjectError> {
         let mut answers: Vec<Option<Result<Receipt, SubjectError>>> = Vec::new();
-        let mut wanted = BTreeMap::new();
+        let (mut wanted, mut first, mut again) = (BTreeMap::new(), HashMap::new(), Vec::new());
         for (place, named) in named.into_iter().enumerate() {
             match named {
                 Ok(named) => {
-                    wanted.insert(place, named);
                     answers.push(None);
+                    match first.entry(named.pseudonym) {
+                        Entry::Vacant(entry) => {
+                            entry.insert(place);
+                            wanted.insert(place, named);
+                        }
+                        Entry::Occupied(entry) => again.push((place, *entry.get())),
+                    }
                 }
                 Err(error) => answers.push(Some(Err(error))),
             }
@@ -248,6 +259,12 @@ impl Shared {
             let was_erased = taken.gone.contains(&place);
             let links = if was_erased { &earlier } else { &own };
             answers[place] = Some(Ok(self.receipt(links, &slips, was_erased)));
+        }
+        for (place, first) in again {
+            answers[place] = match &answers[first] {
+                Some(Ok(receipt)) => Some(Ok(receipt.clone())),
+                _ => Some(Err(SubjectError::OnHold)),
+            };
         }
         Ok(answers.into_iter().flatten().collect())
     }
@@ -353,12 +370,14 @@ impl Shared {
             let (mut rows, mut graves, mut names) = (0, 0, 0);
             for name in named.names() {
                 names += 1;
+                taken.ended.insert(name);
                 graves += usize::from(self.is_grave(&name).await?);
                 taken.names.insert(name);
                 taken.guards.insert(name);
                 rows += self.take_rows(&mut taken, &name, *place).await?;
                 for joint in self.store.joints(&name).await? {
                     if self.ends_now(&joint, &ending).await? {
+                        taken.ended.insert(joint.pseudonym);
                         rows += self.take_rows(&mut taken, &joint.pseudonym, *place).await?;
                         taken.guards.insert(joint.pseudonym);
                         taken.guards.extend(&joint.members);
@@ -416,11 +435,13 @@ impl Shared {
     /// All that follows a burial: the anchor, the rows, the caches, the receipts.
     async fn carry_out(&self, taken: &Taken, tombstones: &[Link]) -> Result<(), SubjectError> {
         let references: Vec<u64> = taken.references.keys().copied().collect();
-        let names: Vec<Pseudonym> = taken.names.iter().copied().collect();
+        let names: Vec<Pseudonym> = taken.ended.iter().copied().collect();
         self.evict(&references, &names);
         self.lift_anchor().await?;
         if !taken.gone.is_empty() {
-            // Somebody's erasure was begun before this call; whether it was finished is not known.
+            // Somebody's erasure was begun before this call; whether it was finished is not known. A row may be removed
+            // of which a reader kept the bytes.
+            self.store.remove(&[]).await?;
             self.finish().await?;
         }
         if references.is_empty() {
@@ -484,12 +505,14 @@ impl Shared {
 
 impl Subject<'_> {
     /// The names that an erasure of this data subject ends.
+    ///
+    /// A joint is that of its members: none of them may be on hold.
     pub(crate) fn named(&self) -> Result<Named, RecordError> {
         let pseudonym = self.pseudonym()?;
         let person = self.person_and_credentials();
         let with_it =
             person.as_ref().and_then(|(person, credentials)| (*person == pseudonym).then_some(*credentials));
-        let guards = person.map(|(person, _)| person).into_iter().collect();
+        let guards = person.map(|(person, _)| person).into_iter().chain(self.members()?).collect();
         Ok(Named { pseudonym, with_it, guards })
     }
 }

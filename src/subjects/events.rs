@@ -38,6 +38,13 @@ impl<'s> Telling<'s> {
     }
 }
 
+impl Telling<'_> {
+    /// Notes that it failed together with others.
+    pub(crate) fn fail(mut self, error: &impl HasCategory) {
+        self.outcome = Outcome::Refused(error.category());
+    }
+}
+
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
         let (Some(observer), Some(begun)) = (&self.shared.options.observer, self.begun) else { return };

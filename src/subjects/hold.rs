@@ -2,7 +2,7 @@
 //!
 //! Floor 6. The store checks them in the same step in which it would bury. Page on [erasure](crate::manual::erasure).
 
-use super::{Scope, Subject, erasure::Named};
+use super::{Scope, Subject, erasure::Named, events::Telling};
 use crate::{error::SubjectError, keystore::Hold, limits::MAX_SUBJECT_NAME_LEN, observe::Operation};
 
 impl Scope {
@@ -18,15 +18,21 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// [`SubjectError::Usage`] for a case that is not of 1 to 1024 bytes; a denial; what the key store failed with.
+    /// [`SubjectError::Usage`] for a case that is not of 1 to 1024 bytes, or a data subject of another scope; a denial; what
+    /// the key store failed with.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves it done or not done.
     pub async fn hold(&self, subject: &Subject<'_>, case: &str) -> Result<bool, SubjectError> {
-        let (named, case) = self.about_to(Operation::Hold, subject, case).await?;
-        let hold = Hold { pseudonym: named.pseudonym, case, since: self.shared().unix_seconds() };
-        Ok(self.shared().store.hold(&hold).await?)
+        let mut telling = self.telling(Operation::Hold);
+        let held = async {
+            let (named, case) = self.about_to(&mut telling, Operation::Hold, subject, case).await?;
+            let hold = Hold { pseudonym: named.pseudonym, case, since: self.shared().unix_seconds() };
+            Ok(self.shared().store.hold(&hold).await?)
+        };
+        let held: Result<bool, SubjectError> = held.await;
+        telling.end(held)
     }
 
     /// Ends the hold for one case. `false` if there was none.
@@ -39,37 +45,40 @@ impl Scope {
     ///
     /// Dropping the future leaves it done or not done.
     pub async fn release(&self, subject: &Subject<'_>, case: &str) -> Result<bool, SubjectError> {
-        let (named, case) = self.about_to(Operation::Release, subject, case).await?;
-        Ok(self.shared().store.release(&named.pseudonym, &case).await?)
+        let mut telling = self.telling(Operation::Release);
+        let released = async {
+            let (named, case) = self.about_to(&mut telling, Operation::Release, subject, case).await?;
+            Ok(self.shared().store.release(&named.pseudonym, &case).await?)
+        };
+        let released: Result<bool, SubjectError> = released.await;
+        telling.end(released)
     }
 
     /// For how many cases a data subject is on hold.
     ///
     /// # Errors
     ///
-    /// What the key store failed with.
+    /// [`SubjectError::Usage`] for a data subject of another scope; what the key store failed with.
     pub async fn holds(&self, subject: &Subject<'_>) -> Result<usize, SubjectError> {
+        self.check_own(subject)?;
         let named = subject.named()?;
         Ok(self.shared().store.holds(&named.pseudonym).await?.len())
     }
 
     async fn about_to(
         &self,
+        telling: &mut Telling<'_>,
         operation: Operation,
         subject: &Subject<'_>,
         case: &str,
     ) -> Result<(Named, [u8; 32]), SubjectError> {
-        let mut telling = self.telling(operation);
-        let result = async {
-            if case.is_empty() || case.len() > MAX_SUBJECT_NAME_LEN {
-                return Err(SubjectError::Usage("the reference of a case has 1 to 1024 bytes"));
-            }
-            let named = subject.named()?;
-            self.authorize(operation, Some(named.pseudonym), None).await?;
-            Ok((named, self.shared().root.request_hash(self.name(), case)))
-        };
-        let result = result.await;
-        telling.subject = result.as_ref().ok().map(|(named, _)| named.pseudonym);
-        telling.end(result)
+        if case.is_empty() || case.len() > MAX_SUBJECT_NAME_LEN {
+            return Err(SubjectError::Usage("the reference of a case has 1 to 1024 bytes"));
+        }
+        self.check_own(subject)?;
+        let named = subject.named()?;
+        telling.subject = Some(named.pseudonym);
+        self.authorize(operation, telling.subject, None).await?;
+        Ok((named, self.shared().root.request_hash(self.name(), case)))
     }
 }

@@ -78,6 +78,11 @@ impl Key {
         self.is_revoked.store(true, Ordering::Relaxed);
     }
 
+    /// Begins one use, if it was neither revoked nor used up since it was looked up.
+    pub(super) fn begin_use(&self) -> bool {
+        !self.is_revoked() && self.take_uses(1) == 1
+    }
+
     /// Takes some of the uses that are left, at most `wanted`. Zero: it is used up.
     pub(super) fn take_uses(&self, wanted: u64) -> u64 {
         let mut taken = 0;

@@ -88,16 +88,33 @@ impl Shared {
         answers.into_iter().map(answer).zip(states).collect()
     }
 
-    /// Looks up anew what was evicted since it was resolved, and counts one use of each key: for callers who now use them
-    /// without a wait in between.
-    pub(super) async fn settle(&self, wanted: Wanted<'_>, resolved: &mut Vec<Resolved>) {
-        let is_revoked = |(key, _): &Resolved| key.as_ref().is_ok_and(|key| key.is_revoked());
-        while resolved.iter().any(is_revoked) {
-            *resolved = self.resolve(wanted).await;
-        }
-        // None is left only where others took the last one just now; who had it before them may use it once more.
-        for (key, _) in resolved {
-            key.as_ref().ok().map(|key| key.take_uses(1));
+    /// Begins one use of each key that was found. Those that were revoked or used up since they were looked up are looked up
+    /// again; after a pause that others made (`waited`) also those that are past their age.
+    pub(super) async fn take_up(&self, wanted: Wanted<'_>, resolved: &mut [Resolved], mut waited: bool) {
+        let mut places: Vec<usize> = (0..resolved.len()).collect();
+        loop {
+            let now = self.now();
+            places.retain(|place| match &resolved[*place].0 {
+                Ok(key) => (waited && !key.is_good(now)) || !key.begin_use(),
+                Err(_) => false,
+            });
+            if places.is_empty() {
+                return;
+            }
+            waited = false;
+            let again = match wanted {
+                Wanted::References(references) => {
+                    let some: Vec<u64> = places.iter().map(|place| references[*place]).collect();
+                    self.resolve(Wanted::References(&some)).await
+                }
+                Wanted::Newest(makers) => {
+                    let some: Vec<Maker> = places.iter().map(|place| makers[*place].clone()).collect();
+                    self.resolve(Wanted::Newest(&some)).await
+                }
+            };
+            for (place, again) in places.iter().zip(again) {
+                resolved[*place] = again;
+            }
         }
     }
 

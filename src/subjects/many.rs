@@ -182,7 +182,8 @@ impl Scope {
         }
         let wanted = items.iter().filter_map(|item| item.frame.as_ref().ok().map(|frame| frame.reference));
         let (references, places) = distinct(wanted);
-        let mut resolved = shared.resolve(Wanted::References(&references)).await;
+        let wanted = Wanted::References(&references);
+        let mut resolved = shared.resolve(wanted).await;
         refuse_if_no_answer(&resolved)?;
         for item in &mut items {
             let Ok(frame) = &item.frame else { continue };
@@ -197,12 +198,13 @@ impl Scope {
                 }
             }
         }
-        shared.settle(Wanted::References(&references), &mut resolved).await;
+        shared.take_up(wanted, &mut resolved, shared.options.authorizer.is_some()).await;
         refuse_if_no_answer(&resolved)?;
         let mut current = None;
         let open = |(item, (_, cell)): (Item<'_, '_>, &(_, Cell<'_>))| {
             let opened = item.frame.and_then(|frame| {
                 let key = key_of(&resolved[places[&frame.reference]], frame.reference)?;
+                check_owner(key, &tag, None)?;
                 open_record(cipher_of(&mut current, key), &frame, cell)
             });
             item.telling.end(opened)
@@ -241,7 +243,7 @@ impl Scope {
             places.push(place);
         }
         let mut resolved = shared.resolve(Wanted::Newest(&makers)).await;
-        shared.settle(Wanted::Newest(&makers), &mut resolved).await;
+        shared.take_up(Wanted::Newest(&makers), &mut resolved, false).await;
         refuse_if_no_answer(&resolved)?;
         let mut random = Nonces::new(values.len())?;
         let mut current = None;

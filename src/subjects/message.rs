@@ -74,11 +74,15 @@ impl Subject<'_> {
             let (scope, subject) = (self.scope(), self.pseudonym()?);
             telling.subject = Some(subject);
             scope.authorize(Operation::SealMessage, Some(subject), None).await?;
-            let (key, state) = self.newest().await?;
-            let key = key?;
+            let (key, state) = loop {
+                let (key, state) = self.newest().await?;
+                let key = key?;
+                if key.begin_use() {
+                    break (key, state);
+                }
+            };
             (telling.cache, telling.reference) = (state, Some(key.reference()));
             check_owner(&key, scope.tag()?, Some(&subject))?;
-            key.take_uses(1);
             Ok::<_, RecordError>(ParentKey::new(key.reference(), key.child_key()))
         }
         .await;
@@ -133,9 +137,19 @@ impl Scope {
             for reference in &references {
                 self.authorize(Operation::OpenMessage, None, Some(*reference)).await?;
             }
+            let (shared, wanted) = (self.shared(), Wanted::References(&references));
+            let mut resolved = shared.resolve(wanted).await;
+            if shared.options.authorizer.is_some() {
+                for (reference, (key, _)) in references.iter().zip(&resolved) {
+                    let own = key.as_ref().ok().filter(|key| check_owner(key, tag, None).is_ok());
+                    if let Some(key) = own {
+                        telling.subject = Some(*key.pseudonym());
+                        self.authorize(Operation::OpenMessage, telling.subject, Some(*reference)).await?;
+                    }
+                }
+            }
+            shared.take_up(wanted, &mut resolved, shared.options.authorizer.is_some()).await;
             let (mut found, mut failure) = (Vec::new(), None);
-            let mut resolved = self.shared().resolve(Wanted::References(&references)).await;
-            self.shared().settle(Wanted::References(&references), &mut resolved).await;
             for (reference, (key, state)) in references.iter().zip(resolved) {
                 let checked = key
                     .map_err(|fault| fault.into_error(*reference))
@@ -145,9 +159,6 @@ impl Scope {
                         let subject = Some(*key.pseudonym());
                         (telling.cache, telling.subject, telling.reference) =
                             (state, subject, Some(*reference));
-                        if self.shared().options.authorizer.is_some() {
-                            self.authorize(Operation::OpenMessage, subject, Some(*reference)).await?;
-                        }
                         found.push((*reference, key.child_key()));
                     }
                     Err(error) => failure = failure.or(Some(error)),

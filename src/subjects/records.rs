@@ -237,7 +237,7 @@ impl Scope {
         let (shared, tag, reference) = (self.shared(), self.tag()?, frame.reference);
         self.authorize(Operation::OpenRecord, subject, Some(reference)).await?;
         // Who has to be asked again, once it is known whose it is, cannot open it before.
-        let is_asked_again = shared.options.authorizer.is_some() && subject.is_none();
+        let mut is_asked_again = shared.options.authorizer.is_some() && subject.is_none();
         if shared.is_watched() && !is_asked_again {
             let mut hit = Hit::default();
             let is_hit = self.open_at_hand(frame, cell, subject.as_ref(), &mut hit, |hot| {
@@ -256,6 +256,11 @@ impl Scope {
             telling.subject = Some(*key.pseudonym());
             if is_asked_again {
                 self.authorize(Operation::OpenRecord, telling.subject, Some(reference)).await?;
+                // A reference is one subject's for ever: the answer holds for the key that is looked up next, too.
+                is_asked_again = false;
+                if !key.is_good(shared.now()) {
+                    continue;
+                }
             }
             let open = |hot: &mut Hot| open_record(&mut hot.cipher, frame, cell);
             // Nothing, if it was revoked or used up since.

@@ -143,6 +143,17 @@ impl Scope {
         self.tag.as_ref().map_err(|what| RecordError::Usage(what))
     }
 
+    /// Refuses a data subject of another scope or key store: a receipt for it would speak of somebody else.
+    pub(super) fn check_own(&self, subject: &Subject<'_>) -> Result<(), SubjectError> {
+        let other = subject.scope();
+        let is_own = other.shared.root.reference() == self.shared.root.reference() && other.name == self.name;
+        if is_own {
+            Ok(())
+        } else {
+            Err(SubjectError::Usage("the data subject is of another scope or key store"))
+        }
+    }
+
     /// Asks whether this may be done, if there is somebody to ask.
     pub(crate) async fn authorize(
         &self,

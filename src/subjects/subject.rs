@@ -70,6 +70,9 @@ impl<'a> Subject<'a> {
 
     /// Says that a new person bears this name: if whoever bore it was erased, this one gets a key of its own when something
     /// is sealed. What was sealed before stays erased.
+    ///
+    /// As long as a [joint](Scope::joint) key of the one who was erased is kept by others, the name stays refused: who is a
+    /// new person and who an earlier one could not be told apart when the others are erased.
     pub const fn of_new_person(mut self) -> Self {
         self.names = Names::MayBeNewPersons;
         self
@@ -131,8 +134,9 @@ impl<'a> Subject<'a> {
         self.scope.authorize(Operation::Rotate, *pseudonym, None).await?;
         let maker = self.maker().await?;
         let shared = self.scope.shared();
+        let evictions = shared.cache().evictions();
         let key = shared.make_next(&maker).await.map_err(|fault| fault.into_error(0))?;
-        shared.cache().put_newest(&key, shared.now());
+        shared.cache().put_newest(&key, evictions, shared.now());
         Ok(key.version())
     }
 
@@ -183,6 +187,14 @@ impl<'a> Subject<'a> {
         let maker = [self.maker().await?];
         let mut resolved = self.scope.shared().resolve(Wanted::Newest(&maker)).await;
         Ok(resolved.pop().expect("one was wanted"))
+    }
+
+    /// What stands for the members of a joint; nothing for anybody else.
+    pub(super) fn members(&self) -> Result<Vec<Pseudonym>, RecordError> {
+        match &self.name {
+            Name::Joint(_, members) => self.member_pseudonyms(members),
+            Name::Person(_) | Name::Class(_) | Name::Credentials(_) => Ok(Vec::new()),
+        }
     }
 
     /// What a thread finds its key by, if it is one of those that are found so.

@@ -88,6 +88,11 @@ impl House {
         block_on(Subjects::open(store, self.keys(&[&self.week]), self.options()))
     }
 
+    /// Opened with these options.
+    pub(super) fn open_with(&self, store: Arc<dyn KeyStore>, options: SubjectsOptions) -> Subjects {
+        block_on(Subjects::open(store, self.keys(&[&self.week]), options)).unwrap()
+    }
+
     /// Another process over the same store.
     pub(super) fn again(&self) -> Subjects {
         self.open(Arc::<MemoryKeyStore>::clone(&self.store)).unwrap()
@@ -177,7 +182,7 @@ impl Crashing {
 }
 
 /// Lets whoever polls drop the future here.
-async fn pause() {
+pub(super) async fn pause() {
     let mut paused = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut paused, true) {

@@ -4,6 +4,7 @@ mod batches;
 mod bounds;
 mod cancelled;
 mod epochs;
+mod late;
 mod messages;
 mod owners;
 mod races;

@@ -34,6 +34,8 @@ pub(super) struct Table {
     pub(super) hits: u64,
     pub(super) known_absent: u64,
     pub(super) evicted: u64,
+    /// How often keys were dropped because they must not be used any more.
+    pub(super) evictions: u64,
 }
 
 struct Record {
@@ -67,6 +69,7 @@ impl Table {
             hits: 0,
             known_absent: 0,
             evicted: 0,
+            evictions: 0,
         }
     }
 
@@ -121,7 +124,8 @@ impl Table {
         list.push((place, Seat { cache, want, flight: Arc::clone(flight), role }));
     }
 
-    /// Keeps the answer, unless the flight was evicted, and hands it to those who wait.
+    /// Keeps the answer, and hands it to those who wait. If the flight was evicted, the answer is from before that: nobody
+    /// gets to use it, not even who asked.
     pub(super) fn land(&mut self, seat: &mut Seat<'_>, answer: Result<Arc<Key>, Fault>, now: u64) -> Wakers {
         let Role::Leads(leader) = std::mem::replace(&mut seat.role, Role::Is(Done)) else {
             return Wakers::default();
@@ -136,6 +140,8 @@ impl Table {
                 }
                 (Err(_), _) => {}
             }
+        } else if let Ok(key) = &answer {
+            key.revoke();
         }
         let landing = match answer {
             Ok(value) => {
@@ -253,6 +259,7 @@ impl Table {
         pseudonyms: &HashSet<Pseudonym>,
         wakers: &mut Wakers,
     ) {
+        self.evictions += 1;
         let by_reference = references.iter().filter_map(|reference| Some(&self.keys.get(reference)?.key));
         let by_subject = pseudonyms.iter().flat_map(|pseudonym| self.keys_of(pseudonym));
         let meant: Vec<Arc<Key>> = by_reference.chain(by_subject).cloned().collect();
@@ -292,6 +299,7 @@ impl Table {
     }
 
     pub(super) fn clear(&mut self, wakers: &mut Wakers) {
+        self.evictions += 1;
         self.keys.values().for_each(|record| record.key.revoke());
         (self.keys, self.subjects, self.queue) = (HashMap::new(), HashMap::new(), VecDeque::new());
         (self.absent, self.absent_queue) = (HashMap::new(), VecDeque::new());

@@ -184,6 +184,86 @@ fn a_joint_that_is_on_hold_keeps_whoever_it_would_end_with() {
     assert!(opens(&scope, &note));
 }
 
+/// Erased by itself, a joint key is still that of all its members.
+#[test]
+fn a_member_who_is_on_hold_keeps_a_joint_that_is_erased_by_itself() {
+    let house = House::new();
+    let scope = house.scope();
+    for ends in [JointEnds::WithTheLast, JointEnds::WithTheFirst] {
+        let joint = || scope.joint(["anna", "bo"], ends);
+        let note: Note = block_on(joint().seal("both", cell())).unwrap();
+        block_on(scope.hold(&scope.subject("bo"), "case")).unwrap();
+        let refused = block_on(scope.erase(&joint(), "r"));
+        assert!(matches!(refused, Err(SubjectError::OnHold)), "{refused:?}");
+        assert!(opens(&scope, &note));
+        block_on(scope.release(&scope.subject("bo"), "case")).unwrap();
+        block_on(scope.erase(&joint(), "r")).unwrap();
+        assert!(!opens(&scope, &note));
+    }
+}
+
+/// A new bearer of a name is nobody who keeps what the earlier one shared with others.
+#[test]
+fn a_new_person_does_not_keep_an_earlier_ones_joint_key_alive() {
+    let house = House::new();
+    let scope = house.scope();
+    let joint = || scope.joint(["anna", "bo"], JointEnds::WithTheLast);
+    let note: Note = block_on(joint().seal("both", cell())).unwrap();
+    erase(&scope, "anna").unwrap();
+    // While what she shared with Bo still opens, her name is hers.
+    for attempt in [
+        block_on(scope.subject("anna").of_new_person().seal("x", cell())).map(drop),
+        block_on(scope.subject("anna").of_new_person().rotate()).map(drop),
+        block_on(joint().of_new_person().seal("x", cell())).map(drop),
+    ] {
+        assert!(matches!(attempt, Err(RecordError::NameErased)), "{attempt:?}");
+    }
+    assert!(opens(&scope, &note));
+    erase(&scope, "bo").unwrap();
+    assert!(!opens(&scope, &note), "both of those whom it was about are erased");
+    let new: Note = block_on(scope.subject("anna").of_new_person().seal("x", cell())).unwrap();
+    assert!(opens(&scope, &new) && !opens(&scope, &note));
+}
+
+/// A receipt for somebody else's name would say that somebody is erased who is not.
+#[test]
+fn another_scopes_or_stores_subjects_are_not_taken_for_ones_own() {
+    let (house, other) = (House::new(), House::new());
+    let (scope, elsewhere, neighbour) = (house.scope(), other.scope(), house.subjects.scope("tenant-8"));
+    let note = seal(&elsewhere, "anna");
+    for subject in [elsewhere.subject("anna"), neighbour.subject("anna")] {
+        let refused = [
+            block_on(scope.erase(&subject, "r")).map(drop),
+            block_on(scope.hold(&subject, "case")).map(drop),
+            block_on(scope.release(&subject, "case")).map(drop),
+            block_on(scope.holds(&subject)).map(drop),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Err(SubjectError::Usage(_))), "{refused:?}");
+        }
+    }
+    assert!(opens(&elsewhere, &note));
+    assert_eq!(block_on(neighbour.holds(&neighbour.subject("anna"))).unwrap(), 0);
+    // Another handle over the same store has the same people.
+    let again = house.again().scope("tenant-7");
+    let hers = seal(&scope, "anna");
+    block_on(scope.erase(&again.subject("anna"), "r")).unwrap();
+    assert!(!opens(&scope, &hers));
+}
+
+#[test]
+fn whoever_is_named_twice_has_the_same_receipt_twice() {
+    let house = House::new();
+    let scope = house.scope();
+    seal(&scope, "anna");
+    let subjects = ["anna", "bo", "anna"].map(|name| scope.subject(name));
+    let receipts: Vec<Receipt> =
+        block_on(scope.erase_many(&subjects, "r")).unwrap().into_iter().map(Result::unwrap).collect();
+    assert_eq!(receipts[0].keys.len(), 1);
+    assert_eq!(receipts[0], receipts[2]);
+    assert!(receipts[1].keys.is_empty());
+}
+
 #[test]
 fn many_at_once_have_a_receipt_each() {
     let house = House::new();

@@ -40,6 +40,8 @@ struct Script {
     exchange: HashMap<u64, Lookup>,
     /// Answers of `find`, on their way once.
     not_found_once: bool,
+    /// So many removals leave bytes behind.
+    busy_removals: usize,
 }
 
 impl Stage {
@@ -68,6 +70,11 @@ impl Stage {
     /// Says of the next subjects that are looked for that they are not there.
     pub(super) fn hide_once(&self) {
         self.script.lock().unwrap().not_found_once = true;
+    }
+
+    /// Lets so many removals be done but for the wiping.
+    pub(super) fn keep_bytes(&self, removals: usize) {
+        self.script.lock().unwrap().busy_removals = removals;
     }
 
     async fn call(&self, name: &'static str) -> Result<(), KeyStoreError> {
@@ -200,7 +207,13 @@ impl KeyStore for Stage {
     }
 
     async fn remove(&self, references: &[u64]) -> Answer<usize> {
-        self.inner.remove(references).await
+        let removed = self.inner.remove(references).await?;
+        let mut script = self.script.lock().unwrap();
+        if script.busy_removals > 0 {
+            script.busy_removals -= 1;
+            return Err(KeyStoreError::new(KeyStoreErrorKind::Busy, "stage"));
+        }
+        Ok(removed)
     }
 
     async fn unremoved(&self, limit: usize) -> Answer<Vec<u64>> {

@@ -211,3 +211,30 @@ fn whoever_does_not_wait_is_told_of_too() {
     let told = log.take();
     assert_eq!(told.iter().map(|told| told.outcome).collect::<Vec<_>>(), [Outcome::Abandoned]);
 }
+
+/// What is told of an erasure is how it ended, not that it was allowed.
+#[test]
+fn an_erasure_that_was_not_done_is_not_told_as_done() {
+    let log = Arc::new(Log::default());
+    let play = Play::with(SubjectsOptions::default().with_observer(log.clone()));
+    let scope = play.subjects.scope("tenant");
+    let anna = scope.subject("anna");
+    seal(&anna, "x");
+    ready(scope.hold(&anna, "case")).unwrap();
+    let outcomes =
+        |log: &Log| log.take().into_iter().map(|told| (told.operation, told.outcome)).collect::<Vec<_>>();
+    outcomes(&log);
+    ready(scope.erase(&anna, "r")).unwrap_err();
+    assert_eq!(outcomes(&log), [(Operation::Erase, Outcome::Refused(Category::Refused))]);
+    ready(scope.release(&anna, "case")).unwrap();
+    play.stage.fail(Some(crate::error::KeyStoreErrorKind::Unavailable));
+    ready(scope.erase(&anna, "r")).unwrap_err();
+    play.stage.fail(None);
+    ready(scope.erase(&anna, "r")).unwrap();
+    let expected = [
+        (Operation::Release, Outcome::Ok),
+        (Operation::Erase, Outcome::Refused(Category::Io)),
+        (Operation::Erase, Outcome::Ok),
+    ];
+    assert_eq!(outcomes(&log), expected);
+}
