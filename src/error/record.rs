@@ -46,10 +46,12 @@ pub enum RecordError {
         since: Option<SystemTime>,
     },
     /// Nothing is sealed for this name any more: whoever bore it was erased. If a new person bears it, say so with
-    /// [`Subject::of_new_person`](crate::subjects::Subject::of_new_person).
+    /// [`Subject::of_new_person`](crate::subjects::Subject::of_new_person); that helps once no joint key of the one who was erased
+    /// is left.
     #[error("erased: whoever bore this name was erased; say so if a new person bears it")]
     NameErased,
-    /// The key is another scope's, or another data subject's, than the one that was asked.
+    /// The key is another scope's, or another data subject's, than the one that was asked. Its category is that of a reference
+    /// which nobody knows: whoever hands in records of others learns nothing more from that.
     #[error("the key of reference {reference:016x} is not of this scope or data subject")]
     OtherOwner {
         /// The key reference that the record names.
@@ -108,10 +110,9 @@ impl RecordError {
             Self::Tampered | Self::KeyDamaged { .. } => Category::Tampered,
             Self::EpochUnavailable { source, .. } => source.category(),
             Self::Store(error) => error.category(),
-            Self::KeyUnavailable { .. } => Category::KeyUnavailable,
-            Self::Erased { .. } | Self::NameErased | Self::OtherOwner { .. } | Self::Denied(_) => {
-                Category::Refused
-            }
+            // fmt: J-8
+            Self::KeyUnavailable { .. } | Self::OtherOwner { .. } => Category::KeyUnavailable,
+            Self::Erased { .. } | Self::NameErased | Self::Denied(_) => Category::Refused,
             Self::LimitExceeded { .. } => Category::LimitExceeded,
             Self::Usage(_) => Category::Usage,
             Self::Random(_) => Category::Io,

@@ -32,7 +32,7 @@ fn every_call_does_what_its_async_twin_does() {
     assert_eq!(anna.rotate().unwrap(), 2);
     assert!(scope.needs_reseal(&sealed).unwrap());
     let page =
-        [scope.class("k"), scope.credentials("anna"), scope.joint(["anna", "bo"], JointEnds::WithTheLast)];
+        [scope.class("k"), scope.credentials("anna"), scope.joint(["anna", "bo"], JointEnds::WithTheFirst)];
     let page = scope.seal_many(page.map(|subject| (subject, &7_u8, cell()))).unwrap();
     let page: Vec<_> = page.into_iter().map(Result::unwrap).collect();
     let opened = scope.open_many(page.iter().map(|sealed| (sealed, cell()))).unwrap();

@@ -26,7 +26,7 @@ pub(super) fn record_rows() -> Vec<Row> {
         ),
         of(
             "OtherOwner",
-            Refused,
+            KeyUnavailable,
             RecordError::OtherOwner { reference: 0xab },
             "the key of reference 00000000000000ab is not of this scope or data subject",
         ),
