@@ -138,7 +138,7 @@ impl Cache {
         wakers.wake();
     }
 
-    /// How often anything was evicted, for [`put_newest`](Self::put_newest).
+    /// How often anything was evicted: what was looked up before the last of them may be what was meant.
     pub(super) fn evictions(&self) -> u64 {
         self.table().evictions
     }

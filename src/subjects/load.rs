@@ -89,31 +89,46 @@ impl Shared {
     }
 
     /// Begins one use of each key that was found. Those that were revoked or used up since they were looked up are looked up
-    /// again; after a pause that others made (`waited`) also those that are past their age.
-    pub(super) async fn take_up(&self, wanted: Wanted<'_>, resolved: &mut [Resolved], mut waited: bool) {
-        let mut places: Vec<usize> = (0..resolved.len()).collect();
+    /// again; all of them, if anything was evicted since there were `seen` evictions, which was before: a key that is on
+    /// nobody's list is not revoked. After a pause that others made (`waited`) also those that are past their age.
+    pub(super) async fn take_up(
+        &self,
+        wanted: Wanted<'_>,
+        resolved: &mut [Resolved],
+        mut seen: u64,
+        mut waited: bool,
+    ) {
         loop {
-            let now = self.now();
-            places.retain(|place| match &resolved[*place].0 {
-                Ok(key) => (waited && !key.is_good(now)) || !key.begin_use(),
-                Err(_) => false,
-            });
-            if places.is_empty() {
+            let (now, evictions) = (self.now(), self.cache().evictions());
+            let is_late = evictions != seen;
+            let places = |is_meant: &dyn Fn(&Key) -> bool| -> Vec<usize> {
+                let found = resolved.iter().enumerate();
+                found
+                    .filter(|(_, (key, _))| key.as_ref().is_ok_and(|key| is_meant(key)))
+                    .map(|(at, _)| at)
+                    .collect()
+            };
+            let mut again =
+                places(&|key| is_late || key.is_revoked() || key.is_spent() || (waited && !key.is_good(now)));
+            if again.is_empty() {
+                again = places(&|key| !key.begin_use());
+            }
+            if again.is_empty() {
                 return;
             }
-            waited = false;
-            let again = match wanted {
+            (seen, waited) = (evictions, false);
+            let renewed = match wanted {
                 Wanted::References(references) => {
-                    let some: Vec<u64> = places.iter().map(|place| references[*place]).collect();
+                    let some: Vec<u64> = again.iter().map(|place| references[*place]).collect();
                     self.resolve(Wanted::References(&some)).await
                 }
                 Wanted::Newest(makers) => {
-                    let some: Vec<Maker> = places.iter().map(|place| makers[*place].clone()).collect();
+                    let some: Vec<Maker> = again.iter().map(|place| makers[*place].clone()).collect();
                     self.resolve(Wanted::Newest(&some)).await
                 }
             };
-            for (place, again) in places.iter().zip(again) {
-                resolved[*place] = again;
+            for (place, renewed) in again.into_iter().zip(renewed) {
+                resolved[place] = renewed;
             }
         }
     }

@@ -182,7 +182,7 @@ impl Scope {
         }
         let wanted = items.iter().filter_map(|item| item.frame.as_ref().ok().map(|frame| frame.reference));
         let (references, places) = distinct(wanted);
-        let wanted = Wanted::References(&references);
+        let (wanted, seen) = (Wanted::References(&references), shared.cache().evictions());
         let mut resolved = shared.resolve(wanted).await;
         refuse_if_no_answer(&resolved)?;
         for item in &mut items {
@@ -198,7 +198,7 @@ impl Scope {
                 }
             }
         }
-        shared.take_up(wanted, &mut resolved, shared.options.authorizer.is_some()).await;
+        shared.take_up(wanted, &mut resolved, seen, shared.options.authorizer.is_some()).await;
         refuse_if_no_answer(&resolved)?;
         let mut current = None;
         let open = |(item, (_, cell)): (Item<'_, '_>, &(_, Cell<'_>))| {
@@ -242,8 +242,9 @@ impl Scope {
             };
             places.push(place);
         }
-        let mut resolved = shared.resolve(Wanted::Newest(&makers)).await;
-        shared.take_up(Wanted::Newest(&makers), &mut resolved, false).await;
+        let (wanted, seen) = (Wanted::Newest(&makers), shared.cache().evictions());
+        let mut resolved = shared.resolve(wanted).await;
+        shared.take_up(wanted, &mut resolved, seen, false).await;
         refuse_if_no_answer(&resolved)?;
         let mut random = Nonces::new(values.len())?;
         let mut current = None;

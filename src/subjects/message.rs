@@ -75,9 +75,10 @@ impl Subject<'_> {
             telling.subject = Some(subject);
             scope.authorize(Operation::SealMessage, Some(subject), None).await?;
             let (key, state) = loop {
+                let seen = scope.shared().cache().evictions();
                 let (key, state) = self.newest().await?;
                 let key = key?;
-                if key.begin_use() {
+                if scope.shared().cache().evictions() == seen && key.begin_use() {
                     break (key, state);
                 }
             };
@@ -138,6 +139,7 @@ impl Scope {
                 self.authorize(Operation::OpenMessage, None, Some(*reference)).await?;
             }
             let (shared, wanted) = (self.shared(), Wanted::References(&references));
+            let seen = shared.cache().evictions();
             let mut resolved = shared.resolve(wanted).await;
             if shared.options.authorizer.is_some() {
                 for (reference, (key, _)) in references.iter().zip(&resolved) {
@@ -148,7 +150,7 @@ impl Scope {
                     }
                 }
             }
-            shared.take_up(wanted, &mut resolved, shared.options.authorizer.is_some()).await;
+            shared.take_up(wanted, &mut resolved, seen, shared.options.authorizer.is_some()).await;
             let (mut found, mut failure) = (Vec::new(), None);
             for (reference, (key, state)) in references.iter().zip(resolved) {
                 let checked = key

@@ -139,8 +139,12 @@ impl Subject<'_> {
             }
         }
         loop {
+            let seen = shared.cache().evictions();
             let (key, state) = self.newest().await?;
             let key = key?;
+            if shared.cache().evictions() != seen {
+                continue;
+            }
             (telling.cache, telling.reference) = (state, Some(key.reference()));
             check_owner(&key, scope.tag()?, None)?;
             let cache = shared.cache();
@@ -248,6 +252,7 @@ impl Scope {
             }
         }
         loop {
+            let seen = shared.cache().evictions();
             let mut resolved = shared.resolve(Wanted::References(&[reference])).await;
             let (key, state) = resolved.pop().expect("one was wanted");
             telling.cache = state;
@@ -261,6 +266,10 @@ impl Scope {
                 if !key.is_good(shared.now()) {
                     continue;
                 }
+            }
+            // Who is on no list of the cache was not revoked, but may be meant.
+            if shared.cache().evictions() != seen {
+                continue;
             }
             let open = |hot: &mut Hot| open_record(&mut hot.cipher, frame, cell);
             // Nothing, if it was revoked or used up since.

@@ -117,9 +117,9 @@ fn what_is_evicted_goes_with_all_its_versions_and_nothing_else_does() {
         for second in 1..=4 {
             let cache = Cache::new(&SubjectsOptions::default());
             for version in 1..=4 {
-                cache.put_newest(&key_of(of(1), version, 100), 0);
+                cache.put_newest(&key_of(of(1), version, 100), cache.evictions(), 0);
             }
-            cache.put_newest(&key_of(of(2), 5, 100), 0);
+            cache.put_newest(&key_of(of(2), 5, 100), cache.evictions(), 0);
             cache.evict(&[first, second, 77], &[of(3)]);
             let left: Vec<u64> = (1..=5).filter(|version| ![first, second].contains(version)).collect();
             assert_eq!(kept(&cache, 0), left);
@@ -137,12 +137,12 @@ fn what_is_evicted_goes_with_all_its_versions_and_nothing_else_does() {
 fn what_is_past_its_age_is_tidied_away_and_the_rest_is_still_found() {
     let cache = Cache::new(&SubjectsOptions::default());
     for (version, until) in [(1, 10), (2, 100), (3, 10), (4, 100)] {
-        cache.put_newest(&key(version, until), 0);
+        cache.put_newest(&key(version, until), cache.evictions(), 0);
     }
     cache.tidy(10);
     assert_eq!((kept(&cache, 10), cache.stats().entries), (vec![2, 4], 2));
     let again = key(2, 200);
-    cache.put_newest(&again, 10);
+    cache.put_newest(&again, cache.evictions(), 10);
     cache.evict(&[4], &[]);
     assert_eq!((kept(&cache, 100), cache.peek_newest(&[9; 32], 100)), (vec![2], Some(2)));
     cache.evict(&[], &[[9; 32]]);

@@ -49,12 +49,13 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(call: Call, is_watched: bool) -> Self {
+    fn new(call: Call, is_watched: bool, room: usize) -> Self {
         let house = House::new();
         let (scope, context) = (house.scope(), EncryptionContext::empty());
         let sealed = ready(scope.subject("anna").seal("x", cell(1))).unwrap();
         let message = ready(scope.subject("anna").seal_message(b"x", &context)).unwrap();
-        let mut options = house.options();
+        // Without room, a key that was looked up is on no list of what has to be revoked.
+        let mut options = house.options().with_max_entries(room);
         if is_watched {
             options = options.with_authorizer(Arc::new(Slow));
         }
@@ -102,9 +103,9 @@ impl Scene {
 }
 
 /// Stops one call at every place where it waits, erases her there by the same handle, and lets it go on.
-fn erased_in_every_gap_of(call: Call, is_watched: bool) {
+fn erased_in_every_gap_of(call: Call, is_watched: bool, room: usize) {
     for gap in 0.. {
-        let scene = Scene::new(call, is_watched);
+        let scene = Scene::new(call, is_watched, room);
         if let Some(result) = scene.erased_at(gap, call) {
             result.unwrap();
             assert!(gap > 2, "{call:?}: {gap}");
@@ -133,16 +134,18 @@ fn key_error(result: Result<(), SubjectError>) -> Result<(), RecordError> {
 #[test]
 fn an_answer_from_before_an_erasure_opens_nothing_after_it() {
     for call in [Call::Open, Call::OpenAsHers, Call::OpenMany, Call::OpenMessage] {
-        erased_in_every_gap_of(call, false);
-        erased_in_every_gap_of(call, true);
+        for (is_watched, room) in [(false, 100), (true, 100), (false, 0), (true, 0)] {
+            erased_in_every_gap_of(call, is_watched, room);
+        }
     }
 }
 
 #[test]
 fn an_answer_from_before_an_erasure_seals_nothing_after_it() {
     for call in [Call::Seal, Call::SealMany, Call::SealFirst, Call::SealMessage, Call::Rotate] {
-        erased_in_every_gap_of(call, false);
-        erased_in_every_gap_of(call, true);
+        for (is_watched, room) in [(false, 100), (true, 100), (false, 0), (true, 0)] {
+            erased_in_every_gap_of(call, is_watched, room);
+        }
     }
 }
 
