@@ -267,7 +267,7 @@ fn a_roll_moves_everything_and_tells_what_is_not_needed_any_more() {
     assert_eq!(stage.opens("s", &records), (19, 1));
     let said = stage.subjects("roll -k r -k e -k e2 --store s --to e --credentials");
     assert!(
-        text(said.is_good()).starts_with("s: 0 keys moved; the epoch is under aes-kwp \"id-e\""),
+        text(said.is_good()).starts_with("s: 0 keys moved; the epoch is under 0x0001 (aes-kwp) \"id-e\""),
         "{said:?}"
     );
     // A key in a file is nobody's to destroy.
@@ -355,7 +355,7 @@ fn the_status_says_how_it_is_without_any_key() {
         "  subjects     3, with 3 keys",
         "  anchor       in step",
         "  last backup  none that is known here",
-        "a roll moves 3 keys, and aes-kwp \"id-e\" may be destroyed after it",
+        "a roll moves 3 keys, and 0x0001 (aes-kwp) \"id-e\" may be destroyed after it",
     ] {
         assert!(said.contains(part), "{part:?}: {said}");
     }
