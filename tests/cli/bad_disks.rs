@@ -8,7 +8,7 @@ use crate::rewrap::sealed;
 use crate::sandbox::{Ran, Sandbox, has_part, plaintext};
 
 /// Runs a shell script in which `$KUVERT` is the program, without any rights that root has.
-fn unprivileged(sandbox: &Sandbox, script: &str) -> Option<Ran> {
+pub(crate) fn unprivileged(sandbox: &Sandbox, script: &str) -> Option<Ran> {
     let is_root = sandbox.shell("id -u").output().unwrap().stdout == b"0\n";
     if !is_root {
         return Some(sandbox.finish(&mut sandbox.shell(script), &[]));
@@ -26,7 +26,7 @@ fn unprivileged(sandbox: &Sandbox, script: &str) -> Option<Ran> {
 }
 
 /// Runs a shell script with a file system of its own at `mounted`; none where mounting is not allowed.
-fn mounted(sandbox: &Sandbox, options: &str, script: &str) -> Option<Ran> {
+pub(crate) fn mounted(sandbox: &Sandbox, options: &str, script: &str) -> Option<Ran> {
     let mount = format!("mkdir -p mounted && mount -t tmpfs -o {options} tmpfs mounted");
     let alone = |script: &str| {
         let mut command = sandbox.shell("exec unshare --user --map-root-user --mount sh -c \"$SCRIPT\"");

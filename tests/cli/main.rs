@@ -41,8 +41,12 @@ mod signals;
 mod subjects;
 #[cfg(feature = "sqlite")]
 mod subjects_bad;
+#[cfg(all(target_os = "linux", feature = "sqlite"))]
+mod subjects_disks;
 #[cfg(feature = "sqlite")]
 mod subjects_killed;
+#[cfg(all(feature = "https", feature = "sqlite"))]
+mod subjects_kms;
 #[cfg(not(feature = "sqlite"))]
 mod subjects_missing;
 #[cfg(feature = "https")]

@@ -54,6 +54,69 @@ fn the_ten_commands_of_the_readme() {
     assert!(sandbox.exists("man1/kuvert-rewrap.1"));
 }
 
+/// The README's commands over people, in order, with an erasure that is refused while there is a hold.
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_commands_of_the_readme_over_people() {
+    let sandbox = Sandbox::new();
+    for key in ["root.key", "w47.key", "w48.key", "2027.key"] {
+        sandbox.add_key(key, key);
+    }
+    sandbox.write("names", "anna@example.se\nbo@example.se\n");
+    let block = README.split_once("<!-- subjects -->\n```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let lines: Vec<&str> =
+        block.lines().map(|line| line.split_once(" #").map_or(line, |(call, _)| call)).collect();
+    let mut said = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let ran = sandbox.finish(&mut shell(&sandbox, line), &[]);
+        if number == 2 {
+            ran.fails(7, &["line 1: on hold", "line 2: on hold"]);
+        } else {
+            assert!(ran.status.success() && ran.err.is_empty(), "{ran:#?}");
+        }
+        said.push(ran.text().to_owned());
+        if number == 0 {
+            let keys = ["root.key", "w47.key"].map(|key| sandbox.path(key));
+            let keys = std::sync::Arc::new(kuvert::provider::MemoryProvider::from_key_files(keys).unwrap());
+            let store =
+                kuvert::keystore::SqliteKeyStore::open(sandbox.path("keys.db"), &Default::default()).unwrap();
+            let anchor = std::sync::Arc::new(kuvert::subjects::FileAnchor::new(sandbox.path("keys.anchor")));
+            let options = kuvert::SubjectsOptions::default().with_anchor(anchor);
+            let subjects = kuvert::Subjects::open(std::sync::Arc::new(store), keys, options);
+            let scope = kuvert::blocking::block_on(subjects).unwrap().unwrap().scope("shop");
+            for name in ["anna@example.se", "bo@example.se"] {
+                let cell = kuvert::Cell::new("people", "email", 1);
+                kuvert::blocking::block_on(scope.subject(name).seal("x", cell)).unwrap().unwrap();
+            }
+        }
+    }
+    let actions = [
+        "init",
+        "hold",
+        "erase",
+        "release",
+        "roll",
+        "receipts",
+        "backup",
+        "check-backup",
+        "restore",
+        "status",
+    ];
+    for action in actions {
+        assert!(lines.iter().any(|line| line.starts_with(&format!("kuvert subjects {action} "))), "{action}");
+    }
+    assert!(
+        said[1].starts_with("2 data subjects on hold") && said[3].starts_with("2 data subjects released"),
+        "{said:#?}"
+    );
+    assert!(
+        said[4].starts_with("2 data subjects erased")
+            && said[10].contains("tombstones   2\n")
+            && said[10].contains("in step"),
+        "{said:#?}"
+    );
+}
+
 /// Calls in blocks of code and in tables, as words.
 fn calls(text: &str) -> Vec<String> {
     let mut calls = Vec::new();

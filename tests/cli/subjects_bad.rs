@@ -134,6 +134,17 @@ fn anchors_that_are_lost_another_s_or_contradict() {
     stage
         .subjects("receipts -k r --store copy --anchor longer --verify")
         .fails_empty(7, &["contradict each other at tombstone 1", "keep copies of both"]);
+    // What is no anchor is not written over, however short it is; one that lacks its end gets it back.
+    for letter in ["Dear Anna", "Dear Anna, this is no anchor, and was never one."] {
+        stage.sandbox.write("letter", letter);
+        erase("letter", 2).fails_empty(3, &["the file is no anchor"]);
+        assert_eq!(stage.sandbox.read("letter"), letter.as_bytes());
+    }
+    let whole = stage.sandbox.read("a");
+    stage.sandbox.write("cut", &whole[..whole.len() - 1]);
+    assert_eq!(stage.json("status --store s --anchor cut")["anchor"]["state"], "anchor-behind");
+    stage.subjects("receipts -k r --store s --anchor cut --verify").is_good();
+    assert!(stage.sandbox.read("cut") == whole);
     // One that was lost is made anew from an empty file.
     stage.sandbox.write("fresh", "");
     assert_eq!(stage.json("status --store s --anchor fresh")["anchor"]["state"], "anchor-behind");

@@ -43,3 +43,5 @@ mod tool;
 mod tool_faults;
 #[cfg(feature = "cli")]
 mod tool_hsm;
+#[cfg(all(feature = "cli", feature = "sqlite"))]
+mod tool_subjects;

@@ -39,9 +39,12 @@ use crate::names;
 
 /// Who can destroy a key, and the id by which envelopes name it.
 #[cfg(feature = "sqlite")]
+#[derive(Debug)]
 pub(crate) struct Custody {
     pub(crate) id: String,
     pub(crate) custodian: Arc<dyn KeyCustodian>,
+    /// What opens with it, where other keys may have that id, too.
+    pub(crate) holder: Option<Arc<dyn KeyProvider>>,
 }
 
 /// Of one key; none of a key file, which anybody may have a copy of.

@@ -62,9 +62,6 @@ impl Engine {
     }
 
     fn over(connection: Connection, what: Use) -> Answer<Self> {
-        if connection.is_readonly("main")? {
-            return Err(Failure::Of(Kind::ReadOnly, "the file or its folder may not be written"));
-        }
         let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
         if mode != "wal" {
             return Err(Failure::damaged("other programs have switched its write-ahead log off"));
@@ -172,6 +169,10 @@ fn connect(path: &Path, options: &SqliteOptions) -> Answer<Connection> {
     // Without URIs: a file name is a file name. Each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| unopened(path, error))?;
+    // Before anything is read: for that the engine would make files beside it, which the owner could then not write.
+    if connection.is_readonly("main")? {
+        return Err(Failure::Of(Kind::ReadOnly, "the file or its folder may not be written"));
+    }
     connection.busy_timeout(options.busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else the engine takes a statement over a partial index apart anew for every value, since another plan might suit it.

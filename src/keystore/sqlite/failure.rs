@@ -4,6 +4,7 @@
 //! never a value, so that they can be shown.
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 use super::NAME;
 use crate::error::{KeyStoreError, KeyStoreErrorKind as Kind};
@@ -75,6 +76,10 @@ pub(super) fn lost(lost: Lost) -> KeyStoreError {
 fn kind(error: &rusqlite::Error) -> Kind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Kind::Full,
+        // The memory that processes share is a file beside, for which there is no room.
+        Some(_) if error.sqlite_error().is_some_and(|code| code.extended_code == SQLITE_IOERR_SHMSIZE) => {
+            Kind::Full
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Kind::Busy,
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Kind::ReadOnly,
         Some(ErrorCode::NotADatabase) => Kind::Foreign,

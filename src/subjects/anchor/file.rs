@@ -138,8 +138,13 @@ fn read_start(file: &mut File) -> Result<Option<u64>, AnchorError> {
     file.take(START_LEN as u64).read_to_end(&mut start)?;
     let Some((said, checked)) = start.split_first_chunk::<28>().filter(|(_, checked)| checked.len() == 4)
     else {
-        // The start is written and synced before anything else is: behind a torn one there is nothing.
-        return Ok(None);
+        // The start is written and synced before anything else is: behind a torn one there is nothing. What is something else
+        // is not written over.
+        let is_torn = start.iter().zip(&MAGIC).all(|(byte, magic)| byte == magic);
+        if is_torn || start.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        return Err(NO_ANCHOR);
     };
     let (magic, rest) = said.split_first_chunk::<8>().expect("28 bytes begin with 8");
     let store = u64::from_be_bytes(*rest.first_chunk().expect("20 bytes begin with 8"));
@@ -150,7 +155,7 @@ fn read_start(file: &mut File) -> Result<Option<u64>, AnchorError> {
     if start.iter().all(|byte| *byte == 0) && file.metadata()?.len() == START_LEN as u64 {
         return Ok(None);
     }
-    Err(AnchorError::damaged("the file is no anchor, or its start is damaged"))
+    Err(NO_ANCHOR)
 }
 
 fn start_of(store: u64) -> [u8; START_LEN] {
@@ -196,6 +201,7 @@ fn check(bytes: &[u8]) -> [u8; 4] {
     *sha256(&[&MAGIC, bytes]).first_chunk().expect("32 bytes begin with 4")
 }
 
+const NO_ANCHOR: AnchorError = AnchorError::damaged("the file is no anchor, or its start is damaged");
 const DAMAGED: AnchorError = AnchorError::damaged("an entry before the last one is damaged");
 /// What the file begins with.
 const MAGIC: [u8; 8] = *b"kuv-an-1";

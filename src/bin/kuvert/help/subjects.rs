@@ -197,9 +197,10 @@ services go on. Interrupted at any moment, the same call goes on where it was.
 The old wrapping key is then needed for nothing but older copies of the store.
 
 --destroy has that key destroyed, so that those copies become noise: it cannot
-be undone. It first checks --backup, which has to be from after the roll. Keys
-in AWS KMS go after 30 days, in which AWS can stop it; keys in a token at once.
-A key in a file is yours to delete.",
+be undone. It first checks --backup, which has to be from after the roll, and
+that nothing needs the key: credentials have an epoch of their own, which is
+rolled with --credentials. Keys in AWS KMS go after 30 days, in which AWS can
+stop it; keys in a token at once. A key in a file is yours to delete.",
     statuses: &[
         (0, "done"),
         (1, "reading or writing failed"),
@@ -230,7 +231,9 @@ each request stands on a line, by a hash that nobody gets a name from.
 
 --confirm asks AWS KMS or a token whether the wrapping key of a retired epoch
 is gone. If it is, the receipts of all that was erased before say from then on
-that it is irrevocable.",
+that it is irrevocable; if not, it says why. Whoever was erased within an hour
+before a roll waits for the end of the next epoch's key. Of a token, name the
+very one: another token does not have the key either.",
     statuses: STATUSES,
     takes_several_files: false,
     files: STORE_FILES,

@@ -148,7 +148,8 @@ pub(super) fn custody(key: &HsmKey) -> Result<super::Custody, Failure> {
     let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let id = format!("{label}/{hex}");
     let custodian = key.builder(None)?.custodian().map_err(|error| misconfigured(&error))?;
-    Ok(super::Custody { id, custodian: Arc::new(custodian) })
+    let holder = Some(provider(key, Role::Opens)?);
+    Ok(super::Custody { id, custodian: Arc::new(custodian), holder })
 }
 
 /// What an operator should know about a key.

@@ -46,7 +46,7 @@ pub(super) fn custody(arn: &KeyArn) -> Result<super::Custody, Failure> {
         .map_err(|error| Failure::new(kuvert::Category::Io, error.to_string()))?;
     let custodian = kuvert::provider::aws_kms::AwsKmsCustodian::new(client)
         .map_err(|error| Failure::new(error.category(), error.to_string()))?;
-    Ok(super::Custody { id: arn.to_string(), custodian: Arc::new(custodian) })
+    Ok(super::Custody { id: arn.to_string(), custodian: Arc::new(custodian), holder: None })
 }
 
 /// Whether it is about who asks, and not about the key.

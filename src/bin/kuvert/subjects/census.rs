@@ -86,6 +86,15 @@ pub(super) fn recipients(envelope: &[u8]) -> Vec<Recipient> {
     found
 }
 
+/// The same, with the shares of an all-of one by one.
+pub(super) fn leaves(envelope: &[u8]) -> Vec<Recipient> {
+    let each = |recipient: Recipient| {
+        let shares = recipient.claimed_shares();
+        if shares.is_empty() { vec![recipient] } else { shares }
+    };
+    recipients(envelope).into_iter().flat_map(each).collect()
+}
+
 /// The same in words.
 pub(super) fn wrapped_by(envelope: &[u8]) -> String {
     let shown: Vec<String> = recipients(envelope).iter().map(names::recipient).collect();

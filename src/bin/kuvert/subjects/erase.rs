@@ -136,7 +136,7 @@ impl Tally {
     /// After what has ended everything.
     fn so_far(&self, people: &People) -> String {
         format!(
-            "{} of {} were erased before this; run the same command again to go on",
+            "{} of {} were done before; run the same command again to go on",
             self.erased + self.before,
             people.len()
         )

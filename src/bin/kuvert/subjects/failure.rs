@@ -45,7 +45,7 @@ pub(super) fn of_store(error: &KeyStoreError, name: &str) -> Failure {
         Kind::ReadOnly => failure.advise(
             "the file, and the directory it is in, have to be writable for whoever runs this; nothing was changed",
         ),
-        Kind::Full => failure.advise("make room there, and run this again; nothing is half done"),
+        Kind::Full => failure.advise("make room there, and run this again: whatever was begun is finished by that"),
         Kind::Busy => failure.advise("another process works on it: run this again in a moment"),
         Kind::Unavailable => failure.advise("run this again: whatever was begun is finished by that"),
         Kind::Foreign => failure.advise("is --store the right file?"),

@@ -1,5 +1,6 @@
 //! A key store that appears whole under its name, or not at all.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,10 +19,23 @@ pub(super) struct NewStore {
     file: NewFile,
 }
 
+/// A file of the engine's own, which goes with the store that was not made: the last connection to one on a full disk leaves
+/// it behind.
+struct Beside {
+    path: PathBuf,
+    _registered: Registered,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
 /// The file, once the store that is in it is closed.
 pub(super) struct NewFile {
     // The engine's own files go first, as long as the handler of signals knows them.
-    beside: Vec<(PathBuf, Registered)>,
+    beside: Vec<Beside>,
     output: Output,
     path: PathBuf,
 }
@@ -36,8 +50,8 @@ impl NewStore {
         let mut beside = Vec::new();
         for suffix in SUFFIXES {
             let name = with_suffix(&temporary, suffix);
-            if let Ok(registered) = interrupt::register(|| Ok(name), |name| name.as_path()) {
-                beside.push(registered);
+            if let Ok((path, registered)) = interrupt::register(|| Ok(name), |name| name.as_path()) {
+                beside.push(Beside { path, _registered: registered });
             }
         }
         let file = NewFile { beside, output, path: path.to_owned() };
@@ -56,7 +70,7 @@ impl NewStore {
 impl NewFile {
     /// Lets the store appear.
     pub(super) fn commit(self) -> Result<(), Failure> {
-        for (path, _) in &self.beside {
+        for Beside { path, .. } in &self.beside {
             // The last connection empties and removes them; what is left would be lost.
             if path.metadata().is_ok_and(|left| left.len() > 0) {
                 let name = names::path(&self.path);

@@ -1,29 +1,32 @@
 //! `kuvert subjects receipts`.
 
+use kuvert::ProviderErrorKind as Kind;
+use kuvert::provider::KeyProvider;
 use kuvert::subjects::{ErasureReason, ReceiptsReport, RegisteredErasure};
 use serde_json::{Value, json};
 
-use super::store::{MANNER, Opened};
+use super::store::{MANNER, Opened, wait};
 use super::{Done, good, line, receipt};
 use crate::args::ReceiptsArguments;
 use crate::failure::Failure;
-use crate::keys::{self, Role};
+use crate::keys::{self, KeyName, Role};
 use crate::times;
 
 pub(super) fn run(arguments: &ReceiptsArguments) -> Result<Done, Failure> {
     let witnesses = keys::parse(&arguments.confirm)?;
     let opened = Opened::new(&arguments.store, &[])?;
-    let mut confirmed = 0;
+    let (mut confirmed, mut warnings) = (0, Vec::new());
     for key in &witnesses {
         let witness = keys::one(key, MANNER, Role::Opens)?;
         confirmed += opened.done(opened.subjects.confirm_destruction(&*witness))?;
+        warnings.extend(not_gone(key, &*witness)?);
     }
     if let (Some(scope), Some(request)) = (&arguments.scope, &arguments.request) {
         let found = opened.done(opened.subjects.scope(scope).erasure_of(request))?;
-        return found.map_or_else(|| Err(no_such()), |found| Ok(one(&found)));
+        return found.map_or_else(|| Err(no_such()), |found| Ok(Done { warnings, ..one(&found) }));
     }
     let report = opened.done(opened.subjects.verify_receipts())?;
-    let mut done = Done::default();
+    let mut done = Done { warnings, ..Done::default() };
     if !arguments.verify {
         for erasure in opened.done(opened.subjects.erasures())? {
             done.text.push_str(&in_one_line(&erasure));
@@ -36,6 +39,22 @@ pub(super) fn run(arguments: &ReceiptsArguments) -> Result<Done, Failure> {
         done.json.push(total(&report, confirmed));
     }
     Ok(done)
+}
+
+/// Why nothing is confirmed by this key, if so.
+fn not_gone(key: &KeyName, witness: &dyn KeyProvider) -> Result<Option<String>, Failure> {
+    let shown = key.shown();
+    if key.file().is_some() {
+        return Ok(Some(format!("{shown}: nobody can say that no copy of a key file exists")));
+    }
+    Ok(match wait(witness.check())? {
+        Err(error) if error.kind() == Kind::NotFound => None,
+        Err(error) if error.kind() == Kind::PendingDeletion => {
+            Some(format!("{shown}: it is not gone yet: {error}"))
+        }
+        Err(error) => Some(format!("{shown}: it could not be asked whether it is gone: {error}")),
+        Ok(_) => Some(format!("{shown}: it is there still")),
+    })
 }
 
 fn no_such() -> Failure {
