@@ -1,6 +1,6 @@
 //! Turns what `cargo bench` measured into the tables of the manual and of the README, and into a plot.
 //!
-//! `cargo bench --features tokio,pkcs11 && cargo bench --features tokio,pkcs11 --bench report`. Reads the medians that criterion left under the target directory, and
+//! `cargo bench --features tokio,pkcs11,sqlite && cargo bench --features tokio,pkcs11,sqlite --bench report`. Reads the medians that criterion left under the target directory, and
 //! writes `benches/ratios.svg` and what stands between `<!-- figures -->` and `<!-- /figures -->` in the two pages. Exit
 //! status 1 if a line was not measured; a target that is not met is told, and is no failure: machines differ.
 

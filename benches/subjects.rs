@@ -19,7 +19,7 @@ use std::{
 use kuvert::{
     Cell, EncryptionContext, Kuvert, RecordKey, Scope, Sealed, Subjects, SubjectsOptions,
     blocking::block_on,
-    keystore::{SqliteKeyStore, SqliteOptions},
+    keystore::{Found, KeyStore, Lookup, Pseudonym, SqliteKeyStore, SqliteOptions, SubjectRow},
     provider::MemoryProvider,
     subjects::RollOptions,
 };
@@ -110,6 +110,14 @@ fn pages(bench: &mut Bench, setting: &Setting) {
     bench.alone(Line::wall("subjects-seal-many-warm", PAGE * 64), || {
         assert_eq!(setting.seal_all(&names, &plaintext).len(), PAGE);
     });
+    let references: Vec<u64> =
+        sealed.iter().map(|sealed| sealed.claimed_reference().expect("a record")).collect();
+    bench.alone(Line::wall("store-get-10000", 0), || assert_eq!(setting.rows(&references).len(), PAGE));
+    let pseudonyms: Vec<Pseudonym> = setting.rows(&references).iter().map(|row| row.pseudonym).collect();
+    bench.alone(Line::wall("store-find-10000", 0), || {
+        let found = block_on(setting.store.find(&pseudonyms)).expect("not nested").expect("it answers");
+        assert!(found.iter().all(|found| matches!(found, Found::Row(_))));
+    });
 }
 
 /// The same number of records on each of two threads, against one thread alone with that number: 1.0 is twice the speed.
@@ -179,6 +187,7 @@ fn cell() -> Cell<'static> {
 
 /// A key store in SQLite, in memory where there is a file system for that, and a record key beside it.
 struct Setting {
+    store: Arc<SqliteKeyStore>,
     subjects: Subjects,
     scope: Scope,
     key: RecordKey,
@@ -190,18 +199,28 @@ impl Setting {
         let directory = tempfile::tempdir_in(fast_directory()).expect("a directory");
         let path = directory.path().join("keys.sqlite");
         let store = SqliteKeyStore::open_or_create(path, &SqliteOptions::default()).expect("a new file");
+        let store = Arc::new(store);
         let keys = Arc::new(MemoryProvider::generate("bench").expect("a key"));
         // Nothing gets too old while it is measured.
         let options = SubjectsOptions::default().with_max_age(std::time::Duration::from_secs(3600));
-        let subjects = block_on(Subjects::init(Arc::new(store), keys.clone(), keys.clone(), options));
+        let subjects = block_on(Subjects::init(store.clone(), keys.clone(), keys.clone(), options));
         let subjects = subjects.expect("not nested").expect("an empty store");
         let made = block_on(Kuvert::from_arc(keys).new_record_key(&EncryptionContext::empty()));
         let (key, _) = made.expect("not nested").expect("the key is in memory");
         let scope = subjects.scope("tenant");
-        let setting = Self { subjects, scope, key, _directory: directory };
+        let setting = Self { store, subjects, scope, key, _directory: directory };
         setting.seal_all(&["customer:1".to_owned()], &[7]);
         drop(block_on(setting.scope.subject("customer:1").seal("x", cell())).expect("not nested"));
         setting
+    }
+
+    fn rows(&self, references: &[u64]) -> Vec<SubjectRow> {
+        let found = block_on(self.store.get(references)).expect("not nested").expect("it answers");
+        let row = |found| match found {
+            Lookup::Row(row) => row,
+            other => panic!("{other:?}"),
+        };
+        found.into_iter().map(row).collect()
     }
 
     fn seal_all(&self, names: &[String], plaintext: &[u8]) -> Vec<Sealed<Vec<u8>>> {

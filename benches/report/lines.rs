@@ -96,10 +96,17 @@ const CACHE: &str = "Cache of data keys";
 const CACHE_THREADS: &str = "Cache of data keys, two threads on one cache";
 const HSM: &str = "PKCS#11, 64 calls at a time in SoftHSM, against its bare calls on as many threads";
 const THREADS: &str = "Records, two threads on one key";
+const SUBJECTS: &str = "Data subjects, key at hand, against a record key";
+const SUBJECT_PAGES: &str = "Data subjects, pages of 10 000, key store in SQLite";
+const SUBJECT_THREADS: &str = "Data subjects, two threads";
 
 /// The lines that this build measures: those of a feature with the feature.
 pub(crate) fn lines() -> impl Iterator<Item = &'static Line> {
-    LINES.iter().filter(|line| cfg!(feature = "tokio") || line.section != TOKIO)
+    LINES.iter().filter(|line| match line.section {
+        TOKIO => cfg!(feature = "tokio"),
+        SUBJECTS | SUBJECT_PAGES | SUBJECT_THREADS => cfg!(feature = "sqlite"),
+        _ => true,
+    })
 }
 
 #[rustfmt::skip]
@@ -201,6 +208,22 @@ const LINES: &[Line] = &[
     line("cache-hit-of-10000", "one of 10 000 keys, into a key", 0, Held::CostAtMost(None)).of(CACHE),
     line("cache-hit-threads", "one key", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
     line("cache-hit-of-100-threads", "a hundred keys in turn", 0, Held::ThreadsAtLeast(Some(1.7))).of(CACHE_THREADS),
+
+    line("subject-seal-64b", "seal 64 B", 0, times(1.1)).of(SUBJECTS),
+    line("subject-seal-1kib", "seal 1 KiB", 0, times(1.1)).of(SUBJECTS),
+    line("subject-open-64b", "open 64 B", 0, times(1.1)).of(SUBJECTS),
+    line("subject-open-1kib", "open 1 KiB", 0, times(1.1)).of(SUBJECTS),
+    line("subject-seal-of-1000", "seal 64 B for one of a thousand, twice as many as a thread has at hand", 0, Held::CostAtMost(None)).of(SUBJECTS),
+    line("subject-open-of-1000", "open 64 B of one of a thousand", 0, Held::CostAtMost(None)).of(SUBJECTS),
+    line("subjects-open-many-warm", "open 10 000 records of 10 000 data subjects, keys cached", 0, cost(100_000_000.0)).of(SUBJECT_PAGES).in_readme(),
+    line("subjects-open-many-cold", "the same, keys read from SQLite and opened", 0, Held::CostAtMost(None)).of(SUBJECT_PAGES),
+    line("subjects-seal-many-warm", "seal 10 000 values for 10 000 data subjects, keys cached", 0, Held::CostAtMost(None)).of(SUBJECT_PAGES),
+    line("store-get-10000", "of the store alone: 10 000 rows by reference", 0, Held::CostAtMost(None)).of(SUBJECT_PAGES),
+    line("store-find-10000", "of the store alone: 10 000 rows by name", 0, Held::CostAtMost(None)).of(SUBJECT_PAGES),
+    line("subject-seal-threads", "seal 1 KiB, one subject", 0, Held::ThreadsAtLeast(Some(1.8))).of(SUBJECT_THREADS),
+    line("subject-open-threads", "open 1 KiB, one subject", 0, Held::ThreadsAtLeast(Some(1.8))).of(SUBJECT_THREADS),
+    line("subject-seal-of-100-threads", "seal 1 KiB, a hundred subjects in turn", 0, Held::ThreadsAtLeast(Some(1.8))).of(SUBJECT_THREADS),
+    line("subject-open-of-100-threads", "open 1 KiB, a hundred subjects in turn", 0, Held::ThreadsAtLeast(Some(1.8))).of(SUBJECT_THREADS),
 
     line("hsm-wrap-one", "64 wraps by AES-GCM, one worker", 0, speed(0.9)).with_a_token(),
     line("hsm-unwrap-one", "64 unwraps, one worker", 0, speed(0.9)).with_a_token(),
