@@ -134,6 +134,8 @@ impl State {
                 }
             }
         }
+        // One change, as it is one step.
+        self.change = self.change.min(before + 1);
         Ok(answers)
     }
 
