@@ -12,11 +12,16 @@
 
 use std::{
     collections::HashSet,
+    env,
     fs::File,
     io::{Read, Write},
     os::fd::FromRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
+    process::Command,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
     thread,
     time::Duration,
@@ -60,6 +65,21 @@ fn in_child(work: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0, "the child failed or hung");
     told
+}
+
+/// Runs `test`, which has this name, in a process of its own, where no thread of another test starts or ends meanwhile:
+/// for that the standard library takes a lock, and a child that is forked while it is held can start no thread.
+fn alone(name: &str, test: fn()) {
+    const ALONE: &str = "KUVERT_TEST_ALONE";
+    if env::var_os(ALONE).is_some() {
+        return test();
+    }
+    let mut again = Command::new(env::current_exe().unwrap());
+    let ran =
+        again.args([name, "--exact", "--test-threads=1", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 #[test]
@@ -187,20 +207,26 @@ fn a_child_never_waits_for_threads_that_it_does_not_have() {
 
 #[test]
 fn a_child_sleeps_by_a_thread_of_its_own() {
+    alone("a_child_sleeps_by_a_thread_of_its_own", sleeps_in_children);
+}
+
+fn sleeps_in_children() {
     let sleep = |millis| SystemClock.sleep(Duration::from_millis(millis));
     block_on(sleep(1)).unwrap();
-    let stop = AtomicBool::new(false);
+    let (stop, started) = (AtomicBool::new(false), Barrier::new(5));
     thread::scope(|scope| {
         let _stopped = StopAtEnd(&stop);
         // Threads that hold the timer's locks at the moment of a fork, now and then.
         for _ in 0..4 {
             scope.spawn(|| {
+                started.wait();
                 while !stop.load(Ordering::Relaxed) {
                     block_on(sleep(0)).unwrap();
                     drop(poll_once(sleep(3_600_000)));
                 }
             });
         }
+        started.wait();
         for _ in 0..100 {
             // Begun in the parent, and gone on with in the child.
             let [begun, dropped] = [20, 3_600_000].map(|millis| poll_once(sleep(millis)));
@@ -218,12 +244,18 @@ fn a_child_sleeps_by_a_thread_of_its_own() {
 /// Threads of the parent seal and open; a child has none of them, and must neither wait for one nor go on.
 #[test]
 fn a_child_does_not_go_on_with_the_threads_of_its_parent() {
+    alone("a_child_does_not_go_on_with_the_threads_of_its_parent", parallel_streams_in_children);
+}
+
+fn parallel_streams_in_children() {
     let kuvert = Kuvert::new(MemoryProvider::generate("test").unwrap());
     let context = EncryptionContext::empty();
     let threads = Threads::exactly(3.try_into().unwrap()).eagerly();
     let text = vec![7; 1_000_000];
     let sealer = block_on(kuvert.sealer(&context)).unwrap().unwrap();
     let mut writer = sealer.into_parallel_writer(Vec::new(), threads);
+    // Its threads have started by then, as those of a service have long since.
+    thread::sleep(Duration::from_millis(50));
     for round in 0..40 {
         writer.write_all(&text[..100_000]).unwrap();
         in_child(|| {
@@ -315,6 +347,11 @@ fn a_child_has_a_cache_of_its_own() {
 #[cfg(feature = "aws-kms")]
 #[test]
 fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
+    alone("a_child_makes_no_calls_through_the_thread_of_its_parent", calls_in_children);
+}
+
+#[cfg(feature = "aws-kms")]
+fn calls_in_children() {
     use kuvert::{ProviderErrorKind, provider::aws_kms::AwsKmsProvider};
     let provider = || {
         // Without credentials: every call comes as far as the thread, and no further.
@@ -350,6 +387,11 @@ fn a_child_makes_no_calls_through_the_thread_of_its_parent() {
 #[cfg(feature = "sqlite")]
 #[test]
 fn a_child_is_refused_its_parents_key_store() {
+    alone("a_child_is_refused_its_parents_key_store", key_store_in_children);
+}
+
+#[cfg(feature = "sqlite")]
+fn key_store_in_children() {
     use kuvert::keystore::{KeyStore as _, SqliteKeyStore, SqliteOptions};
 
     let folder = tempfile::tempdir().unwrap();
