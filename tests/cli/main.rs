@@ -49,7 +49,7 @@ mod subjects_killed;
 mod subjects_kms;
 #[cfg(not(feature = "sqlite"))]
 mod subjects_missing;
-#[cfg(feature = "https")]
+#[cfg(any(feature = "https", feature = "sqlite"))]
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]

@@ -7,10 +7,11 @@ use kuvert::blocking::block_on;
 use kuvert::keystore::{SqliteKeyStore, SqliteOptions};
 use kuvert::provider::{KeyProvider, MemoryProvider};
 use kuvert::subjects::{FileAnchor, Sealed};
-use kuvert::{Cell, RecordError, Subjects, SubjectsOptions};
+use kuvert::{RecordError, Subjects, SubjectsOptions};
 use serde_json::Value;
 
 use crate::sandbox::{Ran, Sandbox};
+use crate::support::people::{cell, opened_and_erased, seal_for};
 
 /// Stand in names, scopes, requests and cases. Must never be in any output, nor in any file but the list of names.
 pub(crate) const NAME: &str = "name-marker-anna-5d0e";
@@ -66,28 +67,13 @@ impl Stage {
 
     /// Seals something for each of these.
     pub(crate) fn seal(&self, names: &[String]) -> Vec<Sealed<String>> {
-        let scope = self.open("s").scope(SCOPE);
-        let seal = |name: &String| block_on(scope.subject(name).seal(name, cell())).unwrap().unwrap();
-        names.iter().map(seal).collect()
+        seal_for(&self.open("s").scope(SCOPE), names)
     }
 
     /// How many of these open, and how many are erased; nothing else may come.
     pub(crate) fn opens(&self, store: &str, records: &[Sealed<String>]) -> (usize, usize) {
-        let scope = self.open(store).scope(SCOPE);
-        let (mut opened, mut erased) = (0, 0);
-        for record in records {
-            match block_on(scope.open(record, cell())).unwrap() {
-                Ok(_) => opened += 1,
-                Err(RecordError::Erased { .. }) => erased += 1,
-                Err(other) => panic!("{other}"),
-            }
-        }
-        (opened, erased)
+        opened_and_erased(&self.open(store).scope(SCOPE), records)
     }
-}
-
-pub(crate) fn cell() -> Cell<'static> {
-    Cell::new("people", "email", 1)
 }
 
 pub(crate) fn names(count: usize) -> Vec<String> {

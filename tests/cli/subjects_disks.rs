@@ -114,11 +114,26 @@ fn statuses(ran: &Ran) -> Vec<(i32, i32)> {
     lines.map(of).collect()
 }
 
+/// What was told in the rounds whose first call failed.
+fn failed(ran: &Ran) -> impl Iterator<Item = &str> {
+    ran.text().lines().filter(|line| line.split(' ').nth(1) == Some("1"))
+}
+
 /// Everything that was told in the rounds that failed is about the room.
 fn tells_of_the_disk(ran: &Ran) {
-    for line in ran.text().lines().filter(|line| line.split(' ').nth(1) == Some("1")) {
+    for line in failed(ran) {
         assert!(line.contains("make room there") || line.contains("No space left"), "{line}\n{ran:#?}");
     }
+}
+
+/// The second call of each round did what the first had no room for; some had none, and the last had enough.
+fn each_round_ended_well(ran: &Ran, rounds: usize) {
+    let statuses = statuses(ran);
+    assert_eq!(statuses.len(), rounds, "{ran:#?}");
+    assert!(statuses.iter().all(|(first, second)| [0, 1].contains(first) && *second == 0), "{ran:#?}");
+    let failed = statuses.iter().filter(|(first, _)| *first == 1).count();
+    assert!(failed > 3 && statuses.last() == Some(&(0, 0)), "{ran:#?}");
+    tells_of_the_disk(ran);
 }
 
 #[test]
@@ -129,16 +144,10 @@ fn an_erasure_on_a_full_disk_is_finished_by_the_same_command() {
     let Some(ran) = with_less_room(&stage, 24, "", &format!("{erase} --subject {NAME}-$n"), "") else {
         return;
     };
-    let statuses = statuses(&ran);
-    assert_eq!(statuses.len(), 25, "{ran:#?}");
-    assert!(statuses.iter().all(|(first, second)| [0, 1].contains(first) && *second == 0), "{ran:#?}");
-    let failed = statuses.iter().filter(|(first, _)| *first == 1).count();
-    assert!(failed > 3 && statuses.last() == Some(&(0, 0)), "{ran:#?}");
-    tells_of_the_disk(&ran);
+    each_round_ended_well(&ran, 25);
     // It was full before the burial, and after it: then the name was refused already, and the rest was to be done.
-    let failed = || ran.text().lines().filter(|line| line.split(' ').nth(1) == Some("1"));
     for says in [" | erased: 1 key", " | erased before, for this request: "] {
-        assert!(failed().any(|line| line.contains(says)), "{says}: {ran:#?}");
+        assert!(failed(&ran).any(|line| line.contains(says)), "{says}: {ran:#?}");
     }
     // Each in the register once, in the store as in the anchor; nobody else is gone, and nothing is left of the keys.
     assert_eq!(stage.opens("s", &records), (5, 25));
@@ -164,16 +173,10 @@ fn a_roll_on_a_full_disk_is_finished_by_the_same_command() {
     else {
         return;
     };
-    let statuses = statuses(&ran);
-    assert_eq!(statuses.len(), 41, "{ran:#?}");
-    assert!(statuses.iter().all(|(first, second)| [0, 1].contains(first) && *second == 0), "{ran:#?}");
-    let failed = statuses.iter().filter(|(first, _)| *first == 1).count();
-    assert!(failed > 3 && statuses.last() == Some(&(0, 0)), "{ran:#?}");
-    tells_of_the_disk(&ran);
+    each_round_ended_well(&ran, 41);
     for is_resumed in [true, false] {
         let says = format!("\"resumed\":{is_resumed}");
-        let failed = |line: &&str| line.split(' ').nth(1) == Some("1");
-        assert!(ran.text().lines().filter(failed).any(|line| line.contains(&says)), "{says}: {ran:#?}");
+        assert!(failed(&ran).any(|line| line.contains(&says)), "{says}: {ran:#?}");
     }
     for line in ran.text().lines().filter(|line| line.starts_with('{')) {
         let status: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -28,7 +28,9 @@ fn a_roll_that_was_killed_is_finished_by_the_next() {
         let mut records = Vec::new();
         for (subject, name) in subjects.iter().zip(&people) {
             records.push(
-                kuvert::blocking::block_on(subject.seal(name, crate::subjects::cell())).unwrap().unwrap(),
+                kuvert::blocking::block_on(subject.seal(name, crate::support::people::cell()))
+                    .unwrap()
+                    .unwrap(),
             );
         }
         records

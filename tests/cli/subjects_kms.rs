@@ -11,14 +11,15 @@ use kuvert::keystore::{SqliteKeyStore, SqliteOptions};
 use kuvert::provider::aws_kms::{AwsKmsBuilder, AwsKmsProvider};
 use kuvert::provider::{AnyOf, KeyProvider, MemoryProvider};
 use kuvert::subjects::{FileAnchor, Sealed};
-use kuvert::{RecordError, Subjects, SubjectsOptions};
+use kuvert::{Subjects, SubjectsOptions};
 use serde_json::Value;
 
 use crate::kms_stage::{Stage as Kms, arn};
 use crate::sandbox::Ran;
-use crate::subjects::{NAME, REQUEST, SCOPE, cell, names};
+use crate::subjects::{NAME, REQUEST, SCOPE, names};
 use crate::support::fake_kms::faults::Rule;
 use crate::support::fake_kms::{Fault, KeyState};
+use crate::support::people::{cell, opened_and_erased, seal_for};
 
 /// A store whose root and epochs are wrapped by keys in KMS, and a key file `b` for backups.
 struct Stage {
@@ -103,23 +104,12 @@ impl Stage {
     }
 
     fn seal(&self, names: &[String]) -> Vec<Sealed<String>> {
-        let scope = self.service(Duration::ZERO).scope(SCOPE);
-        let seal = |name: &String| block_on(scope.subject(name).seal(name, cell())).unwrap().unwrap();
-        names.iter().map(seal).collect()
+        seal_for(&self.service(Duration::ZERO).scope(SCOPE), names)
     }
 
     /// How many of these open, and how many are erased; nothing else may come.
     fn opens(&self, records: &[Sealed<String>]) -> (usize, usize) {
-        let scope = self.service(Duration::ZERO).scope(SCOPE);
-        let (mut opened, mut erased) = (0, 0);
-        for record in records {
-            match block_on(scope.open(record, cell())).unwrap() {
-                Ok(_) => opened += 1,
-                Err(RecordError::Erased { .. }) => erased += 1,
-                Err(other) => panic!("{other}"),
-            }
-        }
-        (opened, erased)
+        opened_and_erased(&self.service(Duration::ZERO).scope(SCOPE), records)
     }
 
     /// The actions since the last time, with the keys they were asked of; no value of ours may have been in any.

@@ -33,6 +33,10 @@ mod memory;
     reason = "the tests' own, of which this needs part"
 )]
 mod memscan;
+#[cfg(all(feature = "cli", feature = "sqlite"))]
+#[path = "../support/people.rs"]
+#[allow(unreachable_pub, reason = "the tests' own, which other test binaries share")]
+mod people;
 mod sanitizer;
 mod shim;
 mod stage;

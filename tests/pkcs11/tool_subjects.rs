@@ -8,9 +8,10 @@ use kuvert::clock::TestClock;
 use kuvert::keystore::{SqliteKeyStore, SqliteOptions};
 use kuvert::provider::{AnyOf, KeyProvider, MemoryProvider};
 use kuvert::subjects::{FileAnchor, Sealed};
-use kuvert::{Cell, RecordError, Subjects, SubjectsOptions};
+use kuvert::{Subjects, SubjectsOptions};
 use serde_json::Value;
 
+use crate::people::{opened_and_erased, seal_for};
 use crate::stage::{Stage, staged};
 use crate::tool::Tool;
 
@@ -93,26 +94,13 @@ impl<'s> House<'s> {
     }
 
     fn seal(&self, count: usize) -> Vec<Sealed<String>> {
-        let scope = self.service(Duration::ZERO, &["01"]).scope("shop");
-        let seal = |number| {
-            let name = format!("{NAME}-{number}");
-            block_on(scope.subject(name.as_str()).seal(&name, cell())).unwrap().unwrap()
-        };
-        (0..count).map(seal).collect()
+        let names: Vec<String> = (0..count).map(|number| format!("{NAME}-{number}")).collect();
+        seal_for(&self.service(Duration::ZERO, &["01"]).scope("shop"), &names)
     }
 
     /// How many of these open, and how many are erased; nothing else may come.
     fn opens(&self, records: &[Sealed<String>], version: &str) -> (usize, usize) {
-        let scope = self.service(Duration::ZERO, &[version]).scope("shop");
-        let (mut opened, mut erased) = (0, 0);
-        for record in records {
-            match block_on(scope.open(record, cell())).unwrap() {
-                Ok(_) => opened += 1,
-                Err(RecordError::Erased { .. }) => erased += 1,
-                Err(other) => panic!("{other}"),
-            }
-        }
-        (opened, erased)
+        opened_and_erased(&self.service(Duration::ZERO, &[version]).scope("shop"), records)
     }
 
     /// Rolls the epochs of both classes.
@@ -130,10 +118,6 @@ impl<'s> House<'s> {
         ids.sort();
         ids
     }
-}
-
-fn cell() -> Cell<'static> {
-    Cell::new("people", "email", 1)
 }
 
 staged! {

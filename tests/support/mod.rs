@@ -1,4 +1,4 @@
-//! Tools the tests share: mean I/O, a cancelling executor, scripted key providers, seeded randomness, a memory scanner.
+//! Tools the tests share: mean I/O, a cancelling executor, scripted key providers, records of people, seeded randomness, a memory scanner.
 //!
 //! Nothing here knows the inside of the crate: everything is written against its public API or against `std` alone.
 //! Each tool is tested beside itself, with a planted bug where it is a detector.
@@ -24,6 +24,8 @@ pub mod fake_kms;
 pub mod fixture;
 pub mod io;
 pub mod memscan;
+#[cfg(feature = "sqlite")]
+pub mod people;
 pub mod providers;
 pub mod python;
 pub mod rng;
